@@ -1,0 +1,24 @@
+"""headstart: from a folder of pictures to a tested model.
+
+The verbs of the command line are functions here: ``train``, ``predict``, ``evaluate``. They are
+loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headstart.jobs import evaluate, load_model, predict, train
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "load_model", "predict", "train"]
+
+_JOBS = frozenset({"evaluate", "load_model", "predict", "train"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _JOBS:
+        return getattr(importlib.import_module("headstart.jobs"), name)
+    raise AttributeError(f"module 'headstart' has no attribute {name!r}")

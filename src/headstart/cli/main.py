@@ -1,0 +1,82 @@
+"""``headstart``: collects the verbs and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+import traceback
+from typing import Annotated
+
+import click
+import typer
+
+from headstart import __version__, cli
+from headstart.errors import HeadstartError
+
+USERS_MISTAKE = 2
+OUR_DEFECT = 1
+
+app = typer.Typer(
+    name="headstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="From a folder of pictures to a tested model.",
+    epilog="Start with: headstart train photos/   (folders named after the classes)",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headstart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Options of all verbs."""
+
+
+def _add_verbs() -> None:
+    """Every module of this package with a function ``register`` is a verb."""
+    for entry in pkgutil.iter_modules(cli.__path__):
+        module = importlib.import_module(f"{cli.__name__}.{entry.name}")
+        if hasattr(module, "register"):
+            module.register(app)
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 2 a user's mistake, 1 a defect of headstart."""
+    _add_verbs()
+    try:
+        status = app(arguments, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        typer.echo(error.format_message())
+        sys.exit(USERS_MISTAKE)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except HeadstartError as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("stopped; continue a training run with --resume", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does: nothing is wrong.
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception:  # noqa: BLE001 - whatever else happens is ours, and says so
+        traceback.print_exc()
+        typer.echo("this is a defect of headstart: please report it with the lines above", err=True)
+        sys.exit(OUR_DEFECT)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"headstart: {' '.join(message.split())}", err=True)
+    sys.exit(USERS_MISTAKE)

@@ -1,0 +1,89 @@
+"""``headstart predict``."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from headstart import jobs
+from headstart.errors import HeadstartError
+from headstart.progress import ConsoleProgress
+from headstart.runtime.predictor import DEFAULT_BATCH, Answer
+
+EXAMPLES = """Examples:
+
+  headstart predict runs/photos/model picture.jpg
+
+  headstart predict runs/photos/model new/ "more/*.png" --json > answers.jsonl
+
+  headstart predict runs/photos/model new/ --csv --top-k 3 > answers.csv
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("predict", epilog=EXAMPLES)(predict)
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a picture.")] = False,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Keep the K best scores.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = DEFAULT_BATCH,
+) -> None:
+    """Predict for pictures, without torch."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
+    answers = jobs.predict(
+        model, images, top_k=top_k, batch_size=batch_size, progress=ConsoleProgress()
+    )
+    if as_csv:
+        good, total = _print_csv(answers)
+    else:
+        good, total = _print_lines(answers, as_json)
+    if not good:
+        raise HeadstartError(f"none of the {total} pictures could be read")
+
+
+def _print_lines(answers: Iterable[Answer], as_json: bool) -> tuple[int, int]:
+    good = total = 0
+    for answer in answers:
+        total += 1
+        good += answer.prediction is not None
+        if as_json:
+            typer.echo(json.dumps(answer.to_json(), ensure_ascii=False))
+        elif answer.prediction is not None:
+            typer.echo(f"{answer.image}: {answer.prediction.headline}")
+        else:
+            typer.echo(f"{answer.image}: {answer.error}", err=True)
+    return good, total
+
+
+def _print_csv(answers: Iterable[Answer]) -> tuple[int, int]:
+    """Nested values are written as JSON; the columns are those of ``--json``."""
+    good = total = 0
+    writer = None
+    for answer in answers:
+        total += 1
+        row = answer.to_json()
+        if answer.prediction is not None:
+            good += 1
+            columns = ["image", *(name for name in row if name != "image"), "error"]
+            if writer is None:
+                writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
+                writer.writeheader()
+        if writer is None:
+            typer.echo(f"{answer.image}: {answer.error}", err=True)
+            continue
+        flat = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()}
+        writer.writerow(flat)
+    return good, total

@@ -1,0 +1,76 @@
+"""``headstart train``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart import jobs, tasks
+from headstart.progress import ConsoleProgress
+
+EXAMPLES = """Examples:
+
+  headstart train photos/
+
+  headstart train photos/ --out runs/second --epochs 20 --seed 1
+
+  headstart train labels.csv --limit 200 --strategy features
+
+  headstart train photos/ --out runs/second --resume
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("train", epilog=EXAMPLES)(train)
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder with pictures in class folders, or a CSV.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Run folder  [default: runs/NAME]")] = None,
+    task: Annotated[
+        str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="[default: efficientnet_lite0]")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="features (head only) or finetune  [default: finetune]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of head and last stages.")] = None,
+    freeze_epochs: Annotated[int | None, typer.Option(help="Of the head alone, before.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate of the head.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
+    resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,
+    split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
+    views: Annotated[int | None, typer.Option(help="Augmented views of each picture.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train, test and export a model."""
+    settings: dict[str, Any] = {
+        "task": task,
+        "backbone": backbone,
+        "strategy": strategy,
+        "epochs": epochs,
+        "freeze_epochs": freeze_epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "resize": resize,
+        "split_stage": split_stage,
+        "views": views,
+        "limit": limit,
+        "seed": seed,
+    }
+    result = jobs.train(
+        data, out=out, resume=resume, config=config, progress=ConsoleProgress(), **settings
+    )
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False))

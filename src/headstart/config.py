@@ -1,0 +1,176 @@
+"""Typed configuration: flags, YAML files and ``dataset.yaml``; all errors are reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from headstart.errors import ConfigError, DataError
+from headstart.types import Size
+
+Strategy = Literal["features", "finetune"]
+DATASET_FILE = "dataset.yaml"
+
+
+def parse_size(value: Any) -> Any:
+    """Reads ``224``, ``"224"``, ``"240x320"`` or ``[240, 320]`` as (height, width)."""
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        parts = value.lower().split("x")
+        if all(part.strip().isdigit() for part in parts) and len(parts) in (1, 2):
+            return (int(parts[0]), int(parts[-1]))
+        raise ValueError("must be N or HxW, for example 224 or 240x320")
+    return value
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides what ``train`` does; None leaves the choice to the plan.
+
+    The resolved configuration is written to ``config.yaml`` in the run and can be given back with
+    ``--config``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: Path
+    task: str | None = None
+    backbone: str = "efficientnet_lite0"
+    strategy: Strategy = "finetune"
+    # Passes over the training pictures in the second phase (head and last stages).
+    epochs: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    # Passes in the first phase (head alone); the only phase of the strategy 'features'.
+    freeze_epochs: Annotated[int | None, Field(ge=0, le=10_000)] = None
+    # Peak learning rate of the head in the second phase; the stages get lr * stage_lr_factor.
+    lr: Annotated[float | None, Field(gt=0, le=10)] = None
+    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
+    # (height, width) in pixels; multiples of 32 lose nothing at the borders.
+    image_size: Annotated[Size, BeforeValidator(parse_size)] = (224, 224)
+    resize: Literal["letterbox", "crop", "squash"] = "letterbox"
+    # First stage that trains in the second phase; None lets the plan fit it to the work.
+    split_stage: Annotated[int | None, Field(ge=0)] = None
+    # Augmented views stored for each training picture, beside the plain one.
+    views: Annotated[int | None, Field(ge=0, le=100)] = None
+    # Use at most this many pictures, chosen evenly over the classes: for a quick try.
+    limit: Annotated[int | None, Field(ge=1)] = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    # Rules of thumb: see docs/reference/configuration.md for what each was measured with.
+    stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    # Epochs without progress on validation before the second phase ends early.
+    patience: Annotated[int, Field(ge=1)] = 10
+    # Runs the frozen part, and arithmetic of training; None takes the fastest for the processor.
+    engine: Literal["torch-bfloat16", "torch-float32"] | None = None
+    precision: Literal["bf16-mixed", "32-true"] | None = None
+    # Bytes that stored views may take before the plan stores fewer.
+    max_store_bytes: Annotated[int, Field(ge=1_000_000)] = 20_000_000_000
+
+    def to_yaml(self) -> str:
+        """The content of ``config.yaml``."""
+        values = self.model_dump(mode="json")
+        values["image_size"] = "x".join(str(side) for side in self.image_size)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+class DatasetOptions(BaseModel):
+    """``dataset.yaml`` beside the data: what the files cannot say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str | None = None
+    # Class names in order, or the name of a text file with one class a line.
+    classes: tuple[str, ...] | str | None = None
+    # Column of the CSV whose equal values stay on one side of the split.
+    group: str | None = None
+    ignore_index: int | None = None
+    normalise_by: tuple[int, int] | None = None
+    flip_pairs: tuple[tuple[int, int], ...] | None = None
+    label_from: str | None = None
+
+
+def train_config(values: Mapping[str, Any], file: Path | None = None) -> TrainConfig:
+    """Builds the configuration from a YAML file and from values that win over it.
+
+    Args:
+        values: settings that were given; those that are None were not.
+        file: YAML file with further settings.
+
+    Raises:
+        ConfigError: lists every invalid setting.
+    """
+    merged: dict[str, Any] = _read_yaml(file) if file else {}
+    merged.update({name: value for name, value in values.items() if value is not None})
+    try:
+        return TrainConfig.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_sentences(error, "--{}", TrainConfig)) from error
+
+
+def dataset_options(root: Path) -> DatasetOptions:
+    """Reads ``dataset.yaml`` in a folder; without one, everything is unset.
+
+    Raises:
+        ConfigError: lists every invalid setting.
+    """
+    path = root / DATASET_FILE
+    if not path.is_file():
+        return DatasetOptions()
+    try:
+        return DatasetOptions.model_validate(_read_yaml(path))
+    except ValidationError as error:
+        raise ConfigError(_sentences(error, f"{path}: {{}}", DatasetOptions)) from error
+
+
+def class_names(options: DatasetOptions, root: Path) -> tuple[str, ...]:
+    """The classes in the order that ``dataset.yaml`` asks for; empty when it does not say.
+
+    Raises:
+        DataError: the named file cannot be read.
+    """
+    if isinstance(options.classes, str):
+        path = root / options.classes
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        return tuple(line.strip() for line in lines if line.strip())
+    return options.classes or ()
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError([f"{path} cannot be read: {error.strerror or error}"]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError([f"{path} is not valid YAML: {problem}"]) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError([f"{path} must hold 'name: value' lines, got {type(value).__name__}"])
+    return value
+
+
+def _sentences(error: ValidationError, pattern: str, model: type[BaseModel]) -> list[str]:
+    sentences = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]) if problem["loc"] else "configuration"
+        shown = pattern.format(name.replace("_", "-") if pattern.startswith("--") else name)
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            sentences.append(f"{shown} is no known setting; known are {known}")
+            continue
+        if problem["type"] == "missing":
+            sentences.append(f"{shown} is required")
+            continue
+        text = problem["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+        text = text if text.startswith("must ") else f"must {text}"
+        sentences.append(f"{shown} {text}, got {problem['input']!r}")
+    return sentences

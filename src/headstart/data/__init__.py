@@ -1,0 +1,1 @@
+"""From files to records: readers, manifest, split ledger, image cache, views."""

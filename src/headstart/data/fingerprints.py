@@ -1,0 +1,91 @@
+"""Which content a file has, remembered by path, size and time so that nothing is hashed twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from headstart.errors import RunError
+
+# Raised when reading changes in a way that makes remembered verdicts wrong.
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Scanned:
+    """What is known of one file.
+
+    Attributes:
+        fingerprint: hash of the content, 32 hex digits; empty when the file cannot be opened.
+        error: why it is no usable picture, or None.
+        white: its largest value when it has more than 8 bits a channel, else None.
+    """
+
+    fingerprint: str
+    error: str | None = None
+    white: int | None = None
+
+
+def fingerprint(content: bytes) -> str:
+    """BLAKE2b of the content, 128 bits, as 32 hex digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+class FingerprintIndex:
+    """Remembers ``Scanned`` for files that did not change.
+
+    Args:
+        folder: where the index lies; made when missing.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(folder / f"fingerprints-{VERSION}.sqlite", timeout=60)
+            self._database.execute(
+                "create table if not exists files (path text primary key, size integer, "
+                "mtime_ns integer, fingerprint text, error text, white integer)"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise RunError(
+                f"cannot write the cache in {folder}: {error}; "
+                "set HEADSTART_CACHE to a folder that can be written"
+            ) from error
+
+    def get(self, path: Path) -> Scanned | None:
+        """What is known of the file as it is now."""
+        stat = _stat(path)
+        row = self._database.execute(
+            "select fingerprint, error, white from files where path=? and size=? and mtime_ns=?",
+            (str(path.absolute()), *stat),
+        ).fetchone()
+        return Scanned(*row) if row else None
+
+    def put(self, found: Iterable[tuple[Path, Scanned]]) -> None:
+        """Remembers files in one transaction."""
+        rows = [
+            (str(path.absolute()), *_stat(path), s.fingerprint, s.error, s.white)
+            for path, s in found
+        ]
+        with self._database:
+            self._database.executemany(
+                "insert or replace into files values (?, ?, ?, ?, ?, ?)", rows
+            )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._database.close()
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (-1, -1)
+    return stat.st_size, stat.st_mtime_ns

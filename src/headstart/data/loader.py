@@ -1,0 +1,82 @@
+"""Batches of the parts that train: which picture in which view, as a function of seed and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from headstart.storage import seed_from
+
+Maps = tuple[torch.Tensor, ...]
+Batch = tuple[Maps, torch.Tensor]
+Item = tuple[int, int]
+"""(position of the picture, number of the view)."""
+
+
+class Samples(Protocol):
+    """Inputs of the part that trains, by picture and view."""
+
+    def maps(self, item: Item) -> Maps:
+        """The maps of one view, each without a batch dimension."""
+
+
+class EpochOrder(Sampler[list[Item]]):
+    """Every picture once an epoch, in a random order and a random one of its views.
+
+    Args:
+        pictures: number of pictures.
+        views: number of views of each, the plain one included.
+        batch_size: pictures a batch.
+        seed: decides order and views, with the epoch.
+        phase: name of the phase, so that phases differ.
+    """
+
+    def __init__(self, pictures: int, views: int, batch_size: int, seed: int, phase: str) -> None:
+        self._pictures, self._views, self._batch_size = pictures, views, batch_size
+        self._seed, self._phase, self._epoch = seed, phase, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before every epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        full, left = divmod(self._pictures, self._batch_size)
+        # A single picture would be a batch without variance; it has its turn in another epoch.
+        return full + (left > 1 or full == 0)
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        random = np.random.default_rng(seed_from("order", self._seed, self._phase, self._epoch))
+        order = random.permutation(self._pictures)
+        views = random.integers(0, self._views, self._pictures)
+        items = [(int(picture), int(views[picture])) for picture in order]
+        for batch in range(len(self)):
+            yield items[batch * self._batch_size : (batch + 1) * self._batch_size]
+
+
+class _Views(Dataset[tuple[Maps, torch.Tensor]]):
+    def __init__(self, samples: Samples, targets: torch.Tensor) -> None:
+        self._samples, self._targets = samples, targets
+
+    def __getitem__(self, item: Item) -> tuple[Maps, torch.Tensor]:
+        return self._samples.maps(item), self._targets[item[0]]
+
+
+def _collate(items: Sequence[tuple[Maps, torch.Tensor]]) -> Batch:
+    maps = zip(*(found for found, _ in items), strict=True)
+    return tuple(torch.stack(same) for same in maps), torch.stack([target for _, target in items])
+
+
+def train_loader(samples: Samples, targets: torch.Tensor, order: EpochOrder) -> DataLoader[Batch]:
+    """Batches for training, in the order's order."""
+    return DataLoader(_Views(samples, targets), batch_sampler=order, collate_fn=_collate)
+
+
+def plain_loader(samples: Samples, targets: torch.Tensor, batch_size: int) -> DataLoader[Batch]:
+    """Every picture's plain view once, in order."""
+    items = [(position, 0) for position in range(len(targets))]
+    batches = [items[at : at + batch_size] for at in range(0, len(items), batch_size)]
+    return DataLoader(_Views(samples, targets), batch_sampler=batches, collate_fn=_collate)

@@ -1,0 +1,72 @@
+"""Readers: one module for each layout on disk, found by listing this package.
+
+A reader knows folders and files, not tasks: it says which pictures there are and which fields are
+given for each. Its module holds one object ``READER`` that fulfils ``Reader``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from typing import Protocol, cast
+
+from headstart.config import DatasetOptions
+from headstart.errors import DataError
+from headstart.types import DataListing, Split
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+"""Names of folders and CSV values that mean a side of the split, in lower case."""
+
+
+class Reader(Protocol):
+    """Reads one layout."""
+
+    name: str
+    priority: int
+    """Readers are asked in falling order; the first one that claims the data reads it."""
+
+    layout: str
+    """What the layout looks like, for the message when no reader claims the data."""
+
+    def claims(self, data: Path) -> bool:
+        """Whether the data has this layout; looks at names only and opens no picture."""
+
+    def read(self, data: Path, options: DatasetOptions) -> DataListing:
+        """Lists every picture with its fields.
+
+        Raises:
+            DataError: the layout is broken; says where.
+        """
+
+
+def readers() -> tuple[Reader, ...]:
+    """All readers, those that are asked first first."""
+    modules = (
+        importlib.import_module(f"{__name__}.{entry.name}")
+        for entry in pkgutil.iter_modules(__path__)
+    )
+    found = [cast("Reader", module.READER) for module in modules]
+    return tuple(sorted(found, key=lambda reader: (-reader.priority, reader.name)))
+
+
+def read(data: Path, options: DatasetOptions) -> DataListing:
+    """Reads data of any known layout.
+
+    Raises:
+        DataError: the path does not exist, or no reader knows its layout.
+    """
+    if not data.exists():
+        raise DataError(f"{data} does not exist")
+    for reader in readers():
+        if reader.claims(data):
+            return reader.read(data, options)
+    layouts = "; ".join(reader.layout for reader in readers())
+    raise DataError(f"{data} has no layout that is known. Known are: {layouts}")

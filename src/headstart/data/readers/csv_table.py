@@ -1,0 +1,122 @@
+"""A CSV file with one row a picture: a column ``image`` and the fields of the task."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from headstart.config import DatasetOptions
+from headstart.data.readers import SPLIT_NAMES
+from headstart.errors import DataError
+from headstart.types import Annotation, DataListing, Omission, Split
+
+IMAGE = "image"
+SPLIT = "split"
+GROUP = "group"
+DELIMITERS = ",;\t|"
+
+
+class CsvTable:
+    """``labels.csv`` with ``image`` and further columns; optional ``split`` and ``group``."""
+
+    name = "csv"
+    priority = 5
+    layout = "a CSV file (or a folder with one) with a column 'image' and one for the target"
+
+    def claims(self, data: Path) -> bool:
+        """A CSV file, or a folder with exactly one that has a column ``image``."""
+        if data.is_file():
+            return data.suffix.lower() in (".csv", ".tsv")
+        return _only_table(data) is not None
+
+    def read(self, data: Path, options: DatasetOptions) -> DataListing:
+        """Lists every row; columns other than image, split and group are fields."""
+        table = data if data.is_file() else _only_table(data)
+        if table is None:
+            raise DataError(f"{data} holds no CSV file with a column 'image'")
+        root = table.parent
+        rows = _rows(table)
+        header = rows[0][1].keys() if rows else ()
+        group_column = options.group or (GROUP if GROUP in header else None)
+        if group_column and group_column not in header:
+            raise DataError(
+                f"{table}: the group column {group_column!r} is missing; found {', '.join(header)}"
+            )
+        special = {IMAGE, SPLIT, group_column}
+        annotations: list[Annotation] = []
+        omissions: list[Omission] = []
+        for line, row in rows:
+            image = row[IMAGE].strip().replace("\\", "/")
+            path = root / image
+            if not image or not path.is_file():
+                shown = image or f"{table.name} line {line}"
+                omissions.append(Omission(shown, f"{table.name} line {line}: no such file"))
+                continue
+            fields = {name: text for name, text in row.items() if name not in special}
+            side = _side(row.get(SPLIT, ""), table, line)
+            group = row[group_column].strip() or None if group_column else None
+            annotations.append(Annotation(path, image, fields, side, group))
+        if not annotations:
+            raise DataError(f"{table}: none of its {len(rows)} rows names a file that exists")
+        return DataListing(root, self.name, tuple(annotations), tuple(omissions))
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows with their line numbers; the delimiter is the one that the header uses most."""
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{table} cannot be read as UTF-8 text: {error}") from error
+    if not text.strip():
+        raise DataError(f"{table} is empty")
+    first = text.splitlines()[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey="", restval="")
+    header = [name.strip() for name in reader.fieldnames or ()]
+    if IMAGE not in header:
+        raise DataError(f"{table}: the column 'image' is missing; found {', '.join(header)}")
+    if len(set(header)) < len(header):
+        raise DataError(f"{table}: two columns have the same name; found {', '.join(header)}")
+    reader.fieldnames = header
+    rows = []
+    for row in reader:
+        if row.get(""):
+            raise DataError(
+                f"{table} line {reader.line_num}: more values than the {len(header)} columns"
+            )
+        rows.append((reader.line_num, {name: row[name] or "" for name in header}))
+    return rows
+
+
+def _side(text: str, table: Path, line: int) -> Split | None:
+    name = text.strip().lower()
+    if not name:
+        return None
+    if name not in SPLIT_NAMES:
+        raise DataError(
+            f"{table} line {line}: split must be one of {', '.join(SPLIT_NAMES)} or empty, "
+            f"got {text!r}"
+        )
+    return SPLIT_NAMES[name]
+
+
+def _only_table(folder: Path) -> Path | None:
+    if not folder.is_dir():
+        return None
+    tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv")]
+    with_image = [path for path in tables if IMAGE in _header(path)]
+    return with_image[0] if len(with_image) == 1 else None
+
+
+def _header(table: Path) -> tuple[str, ...]:
+    try:
+        with table.open(encoding="utf-8-sig") as file:
+            first = file.readline().strip()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    delimiter = max(DELIMITERS, key=first.count)
+    return tuple(name.strip().strip('"') for name in first.split(delimiter))
+
+
+READER = CsvTable()

@@ -1,0 +1,125 @@
+"""Looks into every file once: content hash, whether it decodes, and the decoded pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
+from headstart.errors import UnreadableImageError
+from headstart.progress import Progress
+from headstart.runtime.images import deepest_value, read_image
+from headstart.storage import cache_dir, cpu_count
+from headstart.types import ImageArray
+
+if TYPE_CHECKING:
+    from headstart.data.image_cache import ImageCache
+
+# Decoding at this size proves that a JPEG is complete at a fraction of the cost.
+PROOF_SIZE = (64, 64)
+
+REMEMBER_EVERY = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What was found in the files.
+
+    Attributes:
+        files: verdict by path.
+        white_level: value of white for pictures with more than 8 bits: the smallest 2^k - 1 that
+            no such picture of the set exceeds.
+    """
+
+    files: dict[Path, Scanned]
+    white_level: int
+
+    def pixels_key(self, path: Path) -> str:
+        """``Record.pixels`` of a readable file."""
+        found = self.files[path]
+        return (
+            found.fingerprint if found.white is None else f"{found.fingerprint}@{self.white_level}"
+        )
+
+
+def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) -> Scan:
+    """Looks into files; those that did not change since the last time are not opened.
+
+    Args:
+        paths: files to look into.
+        cache: where decoded pictures are kept; None only checks that they decode.
+        progress: shows a bar when there is work.
+    """
+    index = FingerprintIndex(cache_dir())
+    known = {path: found for path in paths if (found := index.get(path)) is not None}
+    todo = [
+        path
+        for path in dict.fromkeys(paths)
+        if path not in known or not _is_cached(known[path], cache)
+    ]
+    if todo:
+        with ThreadPoolExecutor(cpu_count()) as pool, progress.bar("decode", len(todo)) as advance:
+            looked = pool.map(lambda path: _look(path, cache), todo)
+
+            def finished() -> Iterator[tuple[str, ImageArray]]:
+                fresh: list[tuple[Path, Scanned]] = []
+                for path, (found, pixels) in zip(todo, looked, strict=True):
+                    known[path] = found
+                    fresh.append((path, found))
+                    advance(1)
+                    if pixels is not None:
+                        yield found.fingerprint, pixels
+                    if len(fresh) >= REMEMBER_EVERY:
+                        index.put(fresh)
+                        fresh = []
+                index.put(fresh)
+
+            if cache is None:
+                list(finished())
+            else:
+                cache.add(finished())
+    index.close()
+    result = Scan(known, _white_level(known))
+    if cache is not None:
+        cache.add(_deep_pictures(result, cache))
+    return result
+
+
+def _is_cached(found: Scanned, cache: ImageCache | None) -> bool:
+    return (
+        cache is None or bool(found.error) or found.white is not None or found.fingerprint in cache
+    )
+
+
+def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | None]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Scanned("", f"cannot be opened ({error.strerror or error})"), None
+    key = fingerprint(content)
+    if not content:
+        return Scanned(key, "the file is empty"), None
+    try:
+        white = deepest_value(content)
+        if cache is None or white is not None:
+            read_image(content, at_least=PROOF_SIZE)
+            return Scanned(key, None, white), None
+        return Scanned(key), cache.decode(content)
+    except UnreadableImageError as error:
+        return Scanned(key, str(error)), None
+
+
+def _white_level(files: dict[Path, Scanned]) -> int:
+    largest = max((found.white for found in files.values() if found.white is not None), default=0)
+    return int(2 ** max(8, largest.bit_length()) - 1) if largest else 65535
+
+
+def _deep_pictures(result: Scan, cache: ImageCache) -> Iterator[tuple[str, ImageArray]]:
+    for path, found in result.files.items():
+        if found.white is not None and found.error is None:
+            key = result.pixels_key(path)
+            if key not in cache:
+                yield key, cache.decode(path, result.white_level)

@@ -1,0 +1,83 @@
+"""``report.html``, made from ``report.json``: one file without scripts that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from headstart.errors import UnreadableImageError
+from headstart.runtime.images import read_image
+
+THUMBNAIL = 192
+"""Longest side of pictures in the report, in pixels."""
+
+CHART = (560, 160)
+"""Width and height of a learning curve, in pixels."""
+
+
+def render_report(report: Mapping[str, Any], root: Path) -> str:
+    """Makes the page.
+
+    Args:
+        report: the content of ``report.json``.
+        root: folder that the pictures' names are relative to.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("headstart.evaluation"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.globals.update(
+        thumbnail=lambda image: thumbnail(root / image), chart=chart, heat=heat
+    )
+    return environment.get_template("report.html.j2").render(report=report)
+
+
+def thumbnail(path: Path) -> str:
+    """A small JPEG as a data URI; empty when the picture has gone."""
+    try:
+        pixels = read_image(path, at_least=(THUMBNAIL, THUMBNAIL))
+    except UnreadableImageError:
+        return ""
+    image = Image.fromarray(pixels)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def heat(value: Any, rows: Sequence[Sequence[Any]]) -> str:
+    """A background colour that shows a number's size among all numbers of a table."""
+    if not isinstance(value, int | float) or not value:
+        return "transparent"
+    largest = max(cell for row in rows for cell in row if isinstance(cell, int | float))
+    return f"rgba(214, 96, 30, {0.08 + 0.8 * value / largest:.2f})"
+
+
+def chart(points: Sequence[Mapping[str, Any]], key: str, title: str) -> Markup:
+    """A learning curve as inline SVG: one value an epoch, phases one after the other."""
+    values = [float(point[key]) for point in points]
+    if len(values) < 2:
+        return Markup("")
+    width, height = CHART
+    low, high = min(values), max(values)
+    span = (high - low) or 1.0
+    step = (width - 20) / (len(values) - 1)
+    path = " ".join(
+        f"{10 + at * step:.1f},{height - 14 - (value - low) / span * (height - 40):.1f}"
+        for at, value in enumerate(values)
+    )
+    return Markup(
+        '<figure><svg viewBox="0 0 {w} {h}" role="img" aria-label="{title}">'
+        '<polyline points="{path}" fill="none" stroke="#b4501e" stroke-width="2"/>'
+        '<text x="10" y="14">{title}: {first:.3g} to {last:.3g}</text></svg></figure>'
+    ).format(w=width, h=height, title=title, path=path, first=values[0], last=values[-1])

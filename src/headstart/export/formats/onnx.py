@@ -1,0 +1,129 @@
+"""ONNX: uint8 RGB NHWC in, named outputs, free batch; normalisation and activation inside."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from headstart.errors import ModelError
+from headstart.models.network import Network
+from headstart.types import Size
+
+INPUT = "image"
+OPSET = 20
+
+
+class Deployed(nn.Module):
+    """The graph that is handed over: network and finish.
+
+    Args:
+        network: backbone and head.
+        finish: from raw outputs to the task's named outputs.
+    """
+
+    def __init__(self, network: Network, finish: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.finish = finish
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Outputs of uint8 RGB pictures (n, h, w, 3)."""
+        outputs: tuple[torch.Tensor, ...] = self.finish(self.network(image))
+        return outputs
+
+
+def export_graph(deployed: Deployed, outputs: Sequence[str], size: Size) -> onnx.ModelProto:
+    """Converts a network in float32.
+
+    Args:
+        deployed: in evaluation mode.
+        outputs: names of the outputs, in the order of the tuple.
+        size: (height, width) of the input in pixels.
+    """
+    # Two pictures: a batch of one would be taken for a constant.
+    example = torch.zeros((2, *size, 3), dtype=torch.uint8)
+    with _quiet_exporter(), _constants_kept(deployed.finish) as constants:
+        program = torch.onnx.export(
+            deployed.eval(),
+            (example,),
+            input_names=[INPUT],
+            output_names=list(outputs),
+            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
+            opset_version=OPSET,
+            dynamo=True,
+        )
+    if program is None:
+        raise ModelError("torch gave no ONNX program")
+    graph: onnx.ModelProto = program.model_proto
+    for name, value in constants.items():
+        set_constant(graph, name, value)
+    return graph
+
+
+def set_constant(graph: onnx.ModelProto, name: str, value: float) -> None:
+    """Changes a scalar of a graph, in place.
+
+    Args:
+        graph: made by ``export_graph``.
+        name: of the buffer of ``finish`` that it came from.
+        value: the new one.
+
+    Raises:
+        ModelError: the exporter kept no such constant.
+    """
+    for tensor in graph.graph.initializer:
+        if tensor.name == f"finish.{name}":
+            array = np.array(value, dtype=np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+            return
+    raise ModelError(f"the exported graph has no constant {name!r} to calibrate")
+
+
+def set_metadata(graph: onnx.ModelProto, values: Mapping[str, Any]) -> None:
+    """Writes entries into the file's metadata; everything but text as JSON."""
+    onnx.helper.set_model_props(
+        graph,
+        {
+            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for key, value in values.items()
+        },
+    )
+
+
+@contextlib.contextmanager
+def _constants_kept(finish: nn.Module) -> Iterator[dict[str, float]]:
+    """Gives scalar buffers a value that the exporter cannot optimise away, as it would a 1."""
+    buffers = {name: buffer for name, buffer in finish.named_buffers() if not buffer.ndim}
+    values = {name: float(buffer) for name, buffer in buffers.items()}
+    for buffer in buffers.values():
+        buffer.fill_(1.5)
+    try:
+        yield values
+    finally:
+        for name, buffer in buffers.items():
+            buffer.fill_(values[name])
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter reports its own progress on standard output and warns about its internals."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

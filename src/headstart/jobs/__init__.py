@@ -1,0 +1,58 @@
+"""The Python API: one function for each verb, and the only place that strings stages together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import MissingExtraError
+from headstart.jobs.evaluate_job import evaluate
+from headstart.jobs.predict_job import load_model, predict
+from headstart.progress import Progress, QuietProgress
+
+if TYPE_CHECKING:
+    from headstart.jobs.train_job import TrainResult
+
+__all__ = ["evaluate", "load_model", "predict", "train"]
+
+
+def train(
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> TrainResult:
+    """Trains a model on a folder of pictures, tests it, and exports it.
+
+    Args:
+        data: folder or CSV file with pictures and labels.
+        out: run folder; None takes ``runs/<name of the data>`` with a number when that is taken.
+        resume: continue the run in ``out`` (or the newest of this data) where it was stopped.
+        config: YAML file with settings, such as the ``config.yaml`` of another run.
+        progress: told what happens; None is silent.
+        settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
+
+    Returns:
+        Where everything lies, and the scores.
+
+    Raises:
+        HeadstartError: something in the input is wrong; the message says what and what to do.
+    """
+    try:
+        from headstart.jobs.train_job import run_training
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("headstart"):
+            raise
+        raise MissingExtraError("Training", "train", error.name) from error
+    given: Mapping[str, Any] = {**settings, "data": Path(data)}
+    return run_training(
+        given,
+        out=Path(out) if out is not None else None,
+        resume=resume,
+        file=Path(config) if config is not None else None,
+        progress=progress or QuietProgress(),
+    )

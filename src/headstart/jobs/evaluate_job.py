@@ -1,0 +1,89 @@
+"""Scores a model on labelled pictures that it has not learned from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.errors import DataError, MissingExtraError
+from headstart.progress import Progress, QuietProgress
+
+if TYPE_CHECKING:
+    from headstart.evaluation.scoring import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateResult:
+    """What ``evaluate`` found.
+
+    Attributes:
+        task: name of the task.
+        n_images: pictures that were scored.
+        n_seen: pictures left out because the model was trained or validated on them.
+        n_omitted: pictures left out for other reasons.
+        evaluation: metrics, findings and predictions.
+    """
+
+    task: str
+    n_images: int
+    n_seen: int
+    n_omitted: int
+    evaluation: Evaluation
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``evaluate --json`` prints."""
+        return {
+            "task": self.task,
+            "n_images": self.n_images,
+            "n_seen": self.n_seen,
+            "n_omitted": self.n_omitted,
+            "metrics": {name: m.to_json() for name, m in self.evaluation.metrics.items()},
+        }
+
+
+def evaluate(
+    model: str | Path, data: str | Path, *, progress: Progress | None = None
+) -> EvaluateResult:
+    """Scores a model on every picture of a data set that it was not trained or validated on.
+
+    Args:
+        model: the model folder.
+        data: labelled pictures in any known layout.
+        progress: told what happens; None is silent.
+
+    Raises:
+        DataError: no picture is left to score.
+        ModelError: the model cannot be loaded.
+        MissingExtraError: the extra ``train`` is not installed.
+    """
+    try:
+        from headstart.evaluation import scoring
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("headstart"):
+            raise
+        raise MissingExtraError("Scoring", "train", error.name) from error
+    from headstart.data.manifest import build_manifest
+    from headstart.runtime.predictor import Model
+
+    shown = progress or QuietProgress()
+    loaded = Model(model)
+    known = loaded.description
+    manifest = build_manifest(Path(data), task=known.task, schema=known.schema, progress=shown)
+    seen = {fingerprint for side in known.seen.values() for fingerprint in side}
+    records = [record for record in manifest.records if record.fingerprint not in seen]
+    n_seen = len(manifest.records) - len(records)
+    if n_seen:
+        shown.say(f"{n_seen} pictures left out: the model was trained or validated on them")
+    for omission in manifest.omissions:
+        shown.say(f"left out: {omission.image}: {omission.reason}")
+    if not records:
+        raise DataError(
+            f"no picture is left to score: all {n_seen} readable pictures of {data} were used "
+            "for training or validation"
+        )
+    outputs = scoring.run_records(loaded.backend, records, known.preprocess, "evaluate", shown)
+    evaluation = scoring.evaluate_outputs(
+        outputs, records, known.task, known.schema, known.calibration
+    )
+    return EvaluateResult(known.task, len(records), n_seen, len(manifest.omissions), evaluation)

@@ -1,0 +1,220 @@
+"""The second half of a training run: export, calibrate, verify, score, write, say."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+import onnxruntime
+
+import headstart
+from headstart import tasks
+from headstart.config import TrainConfig
+from headstart.evaluation.report import render_report
+from headstart.evaluation.scoring import (
+    Evaluation,
+    evaluate_outputs,
+    metric_text,
+    run_records,
+)
+from headstart.export.bundle import write_model_folder
+from headstart.export.card import model_card
+from headstart.export.formats.onnx import Deployed, export_graph, set_constant
+from headstart.export.verify import Agreement, verify
+from headstart.jobs.run_folder import RunFolder
+from headstart.models.network import Network
+from headstart.progress import Progress
+from headstart.runtime.backends.onnx import OnnxBackend
+from headstart.runtime.model_folder import ModelDescription
+from headstart.runtime.predictor import load_input
+from headstart.runtime.preprocess import Preprocess
+from headstart.storage import write_json, write_text
+from headstart.tasks.protocol import Calibration
+from headstart.training.plan import Plan
+from headstart.types import SPLITS, Manifest, Metric
+
+VERIFY_PICTURES = 32
+GOLDEN_PICTURES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class RunInputs:
+    """What the first half of a run hands over."""
+
+    run: RunFolder
+    config: TrainConfig
+    manifest: Manifest
+    plan: Plan
+    preprocess: Preprocess
+    network: Network
+    out_of_fold: tuple[str, Metric] | None
+
+
+def deliver(inputs: RunInputs, progress: Progress) -> None:
+    """Writes the model folder, the scores and the report, and says what came out."""
+    run, manifest = inputs.run, inputs.manifest
+    with run.timed("export"):
+        graph, backend, calibration, agreement = _export(inputs, progress)
+    openings = run.count_test_opening()
+    with run.timed("evaluation"):
+        test = manifest.on("test")
+        outputs = run_records(backend, test, inputs.preprocess, "evaluate", progress)
+        evaluation = evaluate_outputs(outputs, test, manifest.task, manifest.schema, calibration)
+    with run.timed("export"):
+        metrics = _metrics(inputs, evaluation)
+        _write_model(inputs, graph, backend, calibration, agreement, metrics)
+        _write_predictions(inputs, evaluation)
+    report = _report(inputs, evaluation, metrics, openings)
+    write_json(run.path / "report.json", report)
+    write_text(run.report, render_report(report, manifest.root))
+    metrics["timing_s"] = run.read_state()["timing_s"]
+    write_json(run.metrics, metrics)
+    progress.say(_summary(inputs, evaluation))
+
+
+def _export(
+    inputs: RunInputs, progress: Progress
+) -> tuple[onnx.ModelProto, OnnxBackend, Calibration, Agreement]:
+    """Exports with neutral calibration, fits it on the originals, and puts it into the graph."""
+    manifest, network = inputs.manifest, inputs.network
+    spec, learner = tasks.spec(manifest.task), tasks.learner(manifest.task)
+    deployed = Deployed(network, learner.finish(network.head))
+    graph = export_graph(deployed, spec.outputs, inputs.preprocess.size)
+    val = manifest.on("val")
+    neutral = OnnxBackend(graph.SerializeToString())
+    outputs = run_records(neutral, val, inputs.preprocess, "calibrate", progress)
+    calibration = tasks.scorer(manifest.task).calibrate(
+        outputs, [record.target for record in val], manifest.schema
+    )
+    reference = copy.deepcopy(deployed)
+    for name, buffer in reference.finish.named_buffers():
+        if name in calibration:
+            buffer.fill_(calibration[name])
+            set_constant(graph, name, calibration[name])
+    backend = OnnxBackend(graph.SerializeToString())
+    pictures = [load_input(record.path, inputs.preprocess) for record in val[:VERIFY_PICTURES]]
+    checked_by = f"onnxruntime {onnxruntime.__version__}"
+    agreement = verify(backend, checked_by, reference, spec.outputs, pictures)
+    return graph, backend, calibration, agreement
+
+
+def _metrics(inputs: RunInputs, evaluation: Evaluation) -> dict[str, Any]:
+    """The content of ``metrics.json``; the timing is filled in last."""
+    found: dict[str, Any] = {
+        "task": inputs.manifest.task,
+        "split": "test",
+        "n_images": len(evaluation.predictions),
+        "metrics": {name: metric.to_json() for name, metric in evaluation.metrics.items()},
+        "timing_s": {},
+        "backbone": inputs.config.backbone,
+        "strategy": inputs.plan.strategy,
+        "seed": inputs.config.seed,
+    }
+    if inputs.out_of_fold is not None:
+        name, metric = inputs.out_of_fold
+        found["out_of_fold"] = {"folds": 5, name: metric.to_json()}
+    return found
+
+
+def _write_model(
+    inputs: RunInputs,
+    graph: onnx.ModelProto,
+    backend: OnnxBackend,
+    calibration: Calibration,
+    agreement: Agreement,
+    metrics: Mapping[str, Any],
+) -> None:
+    manifest, network = inputs.manifest, inputs.network
+    info = network.backbone.info
+    description = ModelDescription(
+        task=manifest.task,
+        schema=manifest.schema,
+        preprocess=inputs.preprocess,
+        calibration=calibration,
+        backbone=info.name,
+        outputs=tasks.spec(manifest.task).outputs,
+        seen={
+            side: tuple(sorted({record.fingerprint for record in manifest.on(side)}))
+            for side in SPLITS[:2]
+        },
+        files={},
+        details={
+            "headstart_version": headstart.__version__,
+            "weights": {"license": info.license, "source": info.source},
+            "normalisation": {"mean": info.mean, "std": info.std, "inside_graph": True},
+            "agreement": agreement.to_json(),
+            "test": {"n_images": metrics["n_images"], "metrics": metrics["metrics"]},
+        },
+    )
+    shown = manifest.on("val")[:GOLDEN_PICTURES]
+    golden = [load_input(record.path, inputs.preprocess) for record in shown]
+    counts = {side: len(manifest.on(side)) for side in SPLITS}
+    card = model_card(description, inputs.run.path.name, counts)
+    state = network.state_dict()
+    write_model_folder(inputs.run.model, description, graph, state, card, (backend, golden))
+
+
+def _write_predictions(inputs: RunInputs, evaluation: Evaluation) -> None:
+    """``predictions.jsonl``: the answer for every test picture, for further analysis."""
+    test = inputs.manifest.on("test")
+    lines = [
+        json.dumps({"image": r.image, "target": r.target, **p.to_json()}, ensure_ascii=False)
+        for r, p in zip(test, evaluation.predictions, strict=True)
+    ]
+    write_text(inputs.run.path / "predictions.jsonl", "\n".join(lines) + "\n")
+
+
+def _report(
+    inputs: RunInputs, evaluation: Evaluation, metrics: Mapping[str, Any], openings: int
+) -> dict[str, Any]:
+    """The content of ``report.json``."""
+    manifest = inputs.manifest
+    name, metric = evaluation.headline
+    epochs = [json.loads(line) for line in inputs.run.journal.read_text().splitlines()]
+    out_of_fold = inputs.out_of_fold
+    return {
+        **metrics,
+        "name": inputs.run.path.name,
+        "version": headstart.__version__,
+        "headline": {"name": name, **metric.to_json()},
+        "out_of_fold": {"text": metric_text(*out_of_fold)} if out_of_fold else None,
+        "test_openings": openings,
+        "findings": [finding.to_json() for finding in evaluation.findings],
+        "epochs": epochs,
+        "plan": inputs.plan.describe(),
+        "timing_s": inputs.run.read_state()["timing_s"],
+        "data": _data_rows(manifest),
+        "notes": list(manifest.notes),
+        "omissions": [dataclasses.asdict(omission) for omission in manifest.omissions],
+    }
+
+
+def _data_rows(manifest: Manifest) -> list[Sequence[str]]:
+    spec = tasks.spec(manifest.task)
+    columns = [
+        dict(spec.summarise(manifest.schema, [r.target for r in manifest.on(side)]))
+        for side in SPLITS
+    ]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return [("pictures", *(str(len(manifest.on(side))) for side in SPLITS)), *rows]
+
+
+def _summary(inputs: RunInputs, evaluation: Evaluation) -> str:
+    """What a person reads last."""
+    run = inputs.run
+    lines = [f"Test: {metric_text(*evaluation.headline)} on {len(evaluation.predictions)} pictures"]
+    if inputs.out_of_fold is not None:
+        lines.append(f"5-fold out-of-fold on stored features: {metric_text(*inputs.out_of_fold)}")
+    lines += [f"{f.title}: {f.text}" for f in evaluation.findings if f.spoken]
+    lines += [
+        f"Model   {run.model}",
+        f"Report  {run.report}",
+        "Next:",
+        f"  headstart predict {run.model} PICTURE.jpg",
+        f"  headstart evaluate {run.model} MORE_LABELLED_PICTURES/",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,51 @@
+"""Heads: from a backbone's feature maps to a task's raw outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Head(nn.Module):
+    """A head in two steps, so that the first can be run once when the whole backbone is frozen.
+
+    Attributes:
+        reduce: parameter-free, from the tuple of feature maps to what ``predict`` takes.
+        predict: the part that learns.
+    """
+
+    reduce: nn.Module
+    predict: nn.Module
+
+    def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Runs both steps; maps are (n, channels, height, width), the last stage's map last."""
+        raw: torch.Tensor = self.predict(self.reduce(maps))
+        return raw
+
+
+class PoolLast(nn.Module):
+    """Mean over the positions of the last map: (n, c, h, w) to (n, c)."""
+
+    def forward(self, maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Averages in float32: stored maps are float16."""
+        return maps[-1].float().mean(dim=(2, 3))
+
+
+class PooledLinear(Head):
+    """Global average pooling, dropout, one linear layer: raw outputs (n, outputs).
+
+    Args:
+        channels: of the backbone's last map.
+        outputs: raw outputs a picture.
+        dropout: probability of dropping a pooled feature.
+    """
+
+    def __init__(self, channels: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.reduce = PoolLast()
+        linear = nn.Linear(channels, outputs)
+        # Zero weights start at the prior instead of at noise: with few pictures the noise of a
+        # random start is still visible after training.
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        self.predict = nn.Sequential(nn.Dropout(dropout), linear)

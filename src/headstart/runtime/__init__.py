@@ -1,0 +1,1 @@
+"""Prediction without torch: read a picture, preprocess it, run the graph, decode the outputs."""

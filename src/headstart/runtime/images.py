@@ -1,0 +1,155 @@
+"""Reads any picture as upright RGB; the only code of the project that opens image files."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from headstart.errors import UnreadableImageError
+from headstart.types import ImageArray, Size
+
+EXTENSIONS = frozenset(
+    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
+)
+"""Endings of files that are taken for pictures (compared in lower case)."""
+
+MAX_PIXELS = 200_000_000
+"""Larger pictures are refused before they are decoded: a small file can claim to be huge."""
+
+_WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
+_ALPHA_BACKGROUND = (255, 255, 255)
+
+ImageSource = str | Path | bytes | Image.Image | npt.NDArray[Any]
+"""What ``predict`` takes for a picture."""
+
+
+def is_image_path(path: Path) -> bool:
+    """Whether a file's ending says that it is a picture."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def iter_images(folder: Path) -> Iterator[Path]:
+    """Every picture below a folder, in a stable order; hidden folders are passed over."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and is_image_path(path) and path.is_file():
+            yield path
+
+
+def read_image(
+    source: ImageSource, *, at_least: Size | None = None, white_level: int = 65535
+) -> ImageArray:
+    """Decodes a picture completely.
+
+    EXIF orientation is applied, grey becomes three equal channels, transparent parts become
+    white, CMYK is converted, of an animation the first frame is taken.
+
+    Args:
+        source: a path, the bytes of a file, a Pillow image, or an array: (h, w) or (h, w, 1|3|4),
+            uint8, RGB.
+        at_least: (height, width) in pixels. JPEG files are decoded at the smallest of 1/1, 1/2,
+            1/4, 1/8 that keeps both sides at least this long: several times faster.
+        white_level: value that becomes 255 in pictures with more than 8 bits a channel.
+
+    Returns:
+        (height, width, 3), uint8, RGB.
+
+    Raises:
+        UnreadableImageError: with the reason, without the picture's name.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about odd metadata and large sizes; the decoded pixels are what counts.
+            warnings.simplefilter("ignore")
+            if isinstance(source, Image.Image):
+                return _to_rgb(source, at_least, white_level)
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                return _to_rgb(image, at_least, white_level)
+    except UnreadableImageError:
+        raise
+    except FileNotFoundError as error:
+        raise UnreadableImageError("the file does not exist") from error
+    except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+def deepest_value(content: bytes) -> int | None:
+    """Largest value of a picture with more than 8 bits a channel; None for an 8-bit picture.
+
+    Args:
+        content: the bytes of the file.
+
+    Raises:
+        UnreadableImageError: the file cannot be decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.mode not in _WIDE_MODES or image.width * image.height > MAX_PIXELS:
+                return None
+            return int(np.nan_to_num(np.asarray(image)).max())
+    except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+def _to_rgb(image: Image.Image, at_least: Size | None, white_level: int) -> ImageArray:
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"{image.width}x{image.height} pixels are more than the limit of {MAX_PIXELS:,}"
+        )
+    if at_least is not None and image.format == "JPEG":
+        # The orientation is applied after decoding, so the longer wish counts for both sides.
+        side = max(at_least)
+        image.draft(None, (side, side))
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in _WIDE_MODES:
+        return _from_wide(np.asarray(upright), white_level)
+    if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, (*_ALPHA_BACKGROUND, 255))
+        upright = Image.alpha_composite(canvas, rgba)
+    pixels = np.asarray(upright.convert("RGB"))
+    return _checked(pixels)
+
+
+def _from_wide(values: npt.NDArray[Any], white_level: int) -> ImageArray:
+    scaled = values.astype(np.float32) * (255.0 / max(white_level, 1))
+    grey = np.clip(np.rint(np.nan_to_num(scaled)), 0, 255).astype(np.uint8)
+    return _checked(np.repeat(grey[:, :, None], 3, axis=2))
+
+
+def _from_array(array: npt.NDArray[Any]) -> ImageArray:
+    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+        raise UnreadableImageError(
+            "an array must be uint8 of shape (h, w) or (h, w, 1|3|4), "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4):
+        raise UnreadableImageError(f"an array must have 1, 3 or 4 channels, got {array.shape[2]}")
+    if array.ndim == 3 and array.shape[2] == 3:
+        return _checked(array)
+    flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    return _to_rgb(Image.fromarray(flat), None, 65535)
+
+
+def _checked(pixels: npt.NDArray[Any]) -> ImageArray:
+    if pixels.shape[0] < 1 or pixels.shape[1] < 1:
+        raise UnreadableImageError(f"has no pixels (shape {pixels.shape})")
+    return pixels
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture of a known format"
+    text = str(error).strip().splitlines()
+    return f"{text[0] if text else type(error).__name__}"

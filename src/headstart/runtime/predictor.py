@@ -1,0 +1,176 @@
+"""A model that answers: pictures in, predictions out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart import tasks
+from headstart.errors import UnreadableImageError
+from headstart.runtime import model_folder
+from headstart.runtime.backends import Backend
+from headstart.runtime.backends.onnx import OnnxBackend
+from headstart.runtime.images import ImageSource, read_image
+from headstart.runtime.preprocess import Preprocess
+from headstart.storage import cpu_count
+from headstart.tasks.protocol import Prediction
+from headstart.types import ImageArray, Outputs
+
+DEFAULT_BATCH = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What became of one picture: a prediction, or the reason why there is none."""
+
+    image: str
+    task: str
+    prediction: Prediction | None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One line of ``predict --json``."""
+        if self.prediction is None:
+            return {"image": self.image, "error": self.error}
+        return {"image": self.image, "task": self.task, **self.prediction.to_json()}
+
+
+class Model:
+    """A trained model, ready to predict; made by ``headstart.load_model``.
+
+    Args:
+        folder: the model folder.
+        threads: threads of the engine; 0 uses every core.
+
+    Raises:
+        ModelError: the folder is no model folder, or a file of it is missing or altered.
+    """
+
+    def __init__(self, folder: str | Path, *, threads: int = 0) -> None:
+        self.folder = Path(folder)
+        self.description = model_folder.read_description(self.folder)
+        graph = model_folder.checked_bytes(self.folder, self.description, model_folder.GRAPH)
+        self.backend: Backend = OnnxBackend(graph, threads)
+        self._spec = tasks.spec(self.description.task)
+
+    def predict(self, image: ImageSource, *, top_k: int | None = None) -> Prediction:
+        """The answer for one picture.
+
+        Args:
+            image: a path, the bytes of a file, a Pillow image, or an array (h, w, 3), uint8, RGB.
+            top_k: keep the k most probable entries of ``scores``; None keeps all.
+
+        Raises:
+            UnreadableImageError: the picture cannot be decoded.
+        """
+        outputs = self.backend.run(load_input(image, self.description.preprocess)[None])
+        return self._decode(outputs, top_k)[0]
+
+    def predict_many(
+        self,
+        images: Iterable[tuple[str, ImageSource]],
+        *,
+        batch_size: int = DEFAULT_BATCH,
+        top_k: int | None = None,
+    ) -> Iterator[Answer]:
+        """Answers in the order of the pictures; an unreadable one is answered with its error.
+
+        Args:
+            images: pairs (name in the answer, picture).
+            batch_size: pictures that go through the graph together.
+            top_k: keep the k most probable entries of ``scores``; None keeps all.
+        """
+        load = _loader(self.description.preprocess)
+        with ThreadPoolExecutor(cpu_count()) as pool:
+            for names, inputs in _batches(images, load, pool, batch_size):
+                good = [item for item in inputs if isinstance(item, np.ndarray)]
+                found = iter(self._decode(self.backend.run(np.stack(good)), top_k) if good else ())
+                for name, item in zip(names, inputs, strict=True):
+                    if isinstance(item, np.ndarray):
+                        yield Answer(name, self.description.task, next(found))
+                    else:
+                        yield Answer(name, self.description.task, None, str(item))
+
+    def _decode(self, outputs: Outputs, top_k: int | None) -> list[Prediction]:
+        known = self.description
+        return self._spec.decode(outputs, known.schema, known.calibration, top_k=top_k)
+
+
+def load_input(image: ImageSource, preprocess: Preprocess) -> ImageArray:
+    """Reads and preprocesses one picture: (height, width, 3), uint8, RGB.
+
+    Raises:
+        UnreadableImageError: the picture cannot be decoded.
+    """
+    pixels = read_image(image, at_least=preprocess.decode_size, white_level=preprocess.white_level)
+    return preprocess.apply(pixels)[0]
+
+
+def run_paths(
+    backend: Backend,
+    paths: Sequence[Path],
+    preprocess: Preprocess,
+    *,
+    batch_size: int = DEFAULT_BATCH,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Outputs:
+    """The graph's outputs for original files, in their order; how every score is computed.
+
+    Args:
+        backend: runs the graph.
+        paths: at least one file.
+        preprocess: the model's resize rule.
+        batch_size: pictures that go through the graph together.
+        advance: called with the number of pictures that were finished.
+
+    Raises:
+        UnreadableImageError: a file became unreadable since it was listed; names it.
+    """
+    results: list[Outputs] = []
+    named = ((str(path), path) for path in paths)
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        for names, inputs in _batches(named, _loader(preprocess), pool, batch_size):
+            for name, item in zip(names, inputs, strict=True):
+                if isinstance(item, UnreadableImageError):
+                    raise UnreadableImageError(f"{name} {item}")
+            results.append(backend.run(np.stack([np.asarray(item) for item in inputs])))
+            advance(len(names))
+    return {name: np.concatenate([part[name] for part in results]) for name in results[0]}
+
+
+def _loader(preprocess: Preprocess) -> Callable[[ImageSource], ImageArray | UnreadableImageError]:
+    def load(image: ImageSource) -> ImageArray | UnreadableImageError:
+        try:
+            return load_input(image, preprocess)
+        except UnreadableImageError as error:
+            return error
+
+    return load
+
+
+def _batches(
+    images: Iterable[tuple[str, ImageSource]],
+    load: Callable[[ImageSource], ImageArray | UnreadableImageError],
+    pool: ThreadPoolExecutor,
+    batch_size: int,
+) -> Iterator[tuple[list[str], list[ImageArray | UnreadableImageError]]]:
+    """Decodes the next batch while the caller works on the present one."""
+    source = iter(images)
+
+    def start() -> tuple[list[str], list[Any]] | None:
+        chosen = list(islice(source, batch_size))
+        return (
+            ([n for n, _ in chosen], [pool.submit(load, i) for _, i in chosen]) if chosen else None
+        )
+
+    ahead = start()
+    while ahead is not None:
+        names, futures = ahead
+        ahead = start()
+        yield names, [future.result() for future in futures]

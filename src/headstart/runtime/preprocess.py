@@ -1,0 +1,137 @@
+"""From a decoded picture to the graph's input, and back: the specification and its numpy form.
+
+The specification travels with the weights in ``model.json``. Normalisation is not part of it: that
+lies inside the graph, whose input is uint8. Other implementations (browser, phone) are held to this
+one by the golden arrays of the model folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from headstart.errors import ModelError
+from headstart.types import ImageArray, Size
+
+Resize = Literal["letterbox", "crop", "squash"]
+RESIZE_RULES: tuple[str, ...] = get_args(Resize)
+
+PAD_VALUE = 128
+"""Grey of letterbox bars: next to zero after normalisation with mean 0.5."""
+
+DRAFT_MARGIN = 2
+"""JPEGs are decoded at no less than this many times the input size before they are resized."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """How one picture was placed in the graph's input: input = original * scale + offset.
+
+    Continuous coordinates: pixel centres lie at whole numbers plus 0.5.
+
+    Attributes:
+        original: (height, width) of the upright picture in pixels.
+        scale: (y, x), input pixels for each original pixel.
+        offset: (y, x) in input pixels; negative where the picture is cropped.
+    """
+
+    original: Size
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_input(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Maps points (..., 2) as (x, y) in original pixels to input pixels."""
+        scale, offset = self._xy()
+        return (points + 0.5) * scale + offset - 0.5
+
+    def to_original(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Maps points (..., 2) as (x, y) in input pixels to original pixels."""
+        scale, offset = self._xy()
+        return (points + 0.5 - offset) / scale - 0.5
+
+    def _xy(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return np.array(self.scale[::-1]), np.array(self.offset[::-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocess:
+    """The resize rule of a model.
+
+    Attributes:
+        size: (height, width) of the graph's input in pixels.
+        resize: ``letterbox`` fits the whole picture and pads with grey, ``crop`` fills the input
+            and cuts what stands over at both sides, ``squash`` changes the aspect ratio.
+        white_level: value that becomes 255 in pictures with more than 8 bits a channel.
+    """
+
+    size: Size
+    resize: Resize = "letterbox"
+    white_level: int = 65535
+
+    def place(self, original: Size) -> Geometry:
+        """Where a picture of the given (height, width) lands in the input."""
+        (height, width), (out_h, out_w) = original, self.size
+        if self.resize == "squash":
+            return Geometry(original, (out_h / height, out_w / width), (0.0, 0.0))
+        ratios = (out_h / height, out_w / width)
+        scale = min(ratios) if self.resize == "letterbox" else max(ratios)
+        new_h, new_w = max(1, round(height * scale)), max(1, round(width * scale))
+        offset = (float((out_h - new_h) // 2), float((out_w - new_w) // 2))
+        return Geometry(original, (new_h / height, new_w / width), offset)
+
+    def apply(self, image: ImageArray) -> tuple[ImageArray, Geometry]:
+        """Resizes with an antialiased bilinear filter.
+
+        Args:
+            image: (h, w, 3), uint8, RGB.
+
+        Returns:
+            The input (*size, 3), uint8, and where the picture lies in it.
+        """
+        geometry = self.place((image.shape[0], image.shape[1]))
+        new_h = round(geometry.original[0] * geometry.scale[0])
+        new_w = round(geometry.original[1] * geometry.scale[1])
+        pixels = image
+        if (new_h, new_w) != geometry.original:
+            resized = Image.fromarray(image).resize((new_w, new_h), Image.Resampling.BILINEAR)
+            pixels = np.asarray(resized)
+        if (new_h, new_w) == self.size:
+            return np.ascontiguousarray(pixels), geometry
+        out_h, out_w = self.size
+        top, left = int(geometry.offset[0]), int(geometry.offset[1])
+        canvas = np.full((out_h, out_w, 3), PAD_VALUE, dtype=np.uint8)
+        source = pixels[max(0, -top) : max(0, -top) + out_h, max(0, -left) : max(0, -left) + out_w]
+        top, left = max(0, top), max(0, left)
+        canvas[top : top + source.shape[0], left : left + source.shape[1]] = source
+        return canvas, geometry
+
+    @property
+    def decode_size(self) -> Size:
+        """(height, width) that a decoder must keep at least."""
+        return self.size[0] * DRAFT_MARGIN, self.size[1] * DRAFT_MARGIN
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of ``model.json``."""
+        return {
+            "size": list(self.size),
+            "resize": self.resize,
+            "filter": "bilinear, antialiased",
+            "pad_value": PAD_VALUE,
+            "white_level": self.white_level,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Preprocess:
+        """Reads the form of ``model.json``.
+
+        Raises:
+            ModelError: the rule is unknown to this version.
+        """
+        if value["resize"] not in RESIZE_RULES or value.get("pad_value") != PAD_VALUE:
+            raise ModelError(f"model.json: unknown resize rule {value}; update headstart")
+        height, width = value["size"]
+        return cls((height, width), value["resize"], value["white_level"])

@@ -1,0 +1,143 @@
+"""Targets and answers of regression: one number for each picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import DataError
+from headstart.tasks.fields import field_names, parse_number, pick_field
+from headstart.tasks.protocol import Calibration, ParsedTargets
+from headstart.types import Annotation, Omission, Outputs
+
+FIELD = "value"
+
+STRATA = 5
+"""The split balances this many equally filled bands of the target."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberSchema:
+    """What the number is.
+
+    Attributes:
+        name: the column it came from.
+        edges: inner borders of the bands that the split balances, in the target's unit.
+    """
+
+    name: str
+    edges: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberPrediction:
+    """The answer for one picture.
+
+    Attributes:
+        name: what the number is.
+        value: the number, in the unit of the training targets.
+    """
+
+    name: str
+    value: float
+
+    @property
+    def headline(self) -> str:
+        """Name and number."""
+        return f"{self.name} {self.value:.4g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of ``predict --json``; ``label`` names the number, ``score`` has no meaning."""
+        return {
+            "label": self.name,
+            "value": self.value,
+            "score": None,
+            "scores": {self.name: self.value},
+            "unknown": None,
+        }
+
+
+class RegressionSpec:
+    """See ``TaskSpec``."""
+
+    name = "regression"
+    outputs = ("values",)
+
+    def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
+        """Exactly one field, and it is a number wherever it is given."""
+        names = field_names(fields)
+        if len(names) != 1:
+            return 0.0
+        texts = [text for entry in fields for text in entry.values() if text.strip()]
+        numeric = bool(texts) and all(parse_number(text) is not None for text in texts)
+        # A column named otherwise than "label" that holds numbers is meant as a number.
+        return 0.95 * numeric if names != ("label",) else 0.1 * numeric
+
+    def parse(
+        self,
+        annotations: Sequence[Annotation],
+        *,
+        schema: NumberSchema | None = None,
+        classes: Sequence[str] = (),
+    ) -> ParsedTargets:
+        """Targets are finite floats; rows without one are left out."""
+        column = schema.name if schema else pick_field(annotations, FIELD, "a column of numbers")
+        if classes:
+            raise DataError("a number has no classes: remove 'classes' from dataset.yaml")
+        targets = tuple(
+            parse_number(annotation.fields.get(column, "")) for annotation in annotations
+        )
+        omissions = tuple(
+            Omission(
+                annotation.image, f"{column} is no number: {annotation.fields.get(column, '')!r}"
+            )
+            for annotation, target in zip(annotations, targets, strict=True)
+            if target is None
+        )
+        values = [target for target in targets if target is not None]
+        if not values:
+            raise DataError(f"no picture has a number in the column {column!r}")
+        if schema is None:
+            if min(values) == max(values):
+                raise DataError(f"every {column} is {values[0]:g}: there is nothing to learn")
+            edges = np.unique(np.quantile(values, np.linspace(0, 1, STRATA + 1)[1:-1]))
+            schema = NumberSchema(column, tuple(float(edge) for edge in edges))
+        return ParsedTargets(schema, targets, omissions)
+
+    def stratum(self, schema: NumberSchema, target: float) -> str:
+        """The band of the number."""
+        return str(int(np.searchsorted(schema.edges, target, side="right")))
+
+    def summarise(self, schema: NumberSchema, targets: Sequence[float]) -> list[tuple[str, str]]:
+        """Range, mean and spread."""
+        values = np.asarray(targets, dtype=float)
+        text = (
+            f"{values.min():.4g} to {values.max():.4g}, mean {values.mean():.4g}, "
+            f"standard deviation {values.std():.4g}"
+        )
+        return [(schema.name, text)]
+
+    def schema_to_json(self, schema: NumberSchema) -> dict[str, Any]:
+        """``{"name": ..., "edges": [...]}``."""
+        return {"name": schema.name, "edges": list(schema.edges)}
+
+    def schema_from_json(self, value: Mapping[str, Any]) -> NumberSchema:
+        """Reads what ``schema_to_json`` wrote."""
+        return NumberSchema(value["name"], tuple(value["edges"]))
+
+    def decode(
+        self,
+        outputs: Outputs,
+        schema: NumberSchema,
+        calibration: Calibration,
+        *,
+        top_k: int | None = None,
+    ) -> list[NumberPrediction]:
+        """Takes ``values`` (n, 1) in the unit of the training targets."""
+        return [NumberPrediction(schema.name, float(row[0])) for row in outputs["values"]]
+
+
+SPEC = RegressionSpec()

@@ -1,0 +1,1 @@
+"""Plan, stored views, and the two phases of fitting. Needs torch."""

@@ -1,0 +1,189 @@
+"""Two phases of one module: the head alone, then the head with the last stages."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from headstart.data.loader import EpochOrder, Item, Maps, Samples, plain_loader, train_loader
+from headstart.models.network import Rest
+from headstart.progress import Progress
+from headstart.tasks.protocol import TaskLearner
+from headstart.training.checkpoints import (
+    AtomicCheckpointIO,
+    EpochKeeper,
+    best_path,
+    finished_score,
+    last_path,
+    load_state,
+)
+from headstart.training.features import StoredViews
+from headstart.training.module import PhaseSettings, TransferModule
+from headstart.types import Record
+
+HEAD_PHASE = "head"
+FINETUNE_PHASE = "finetune"
+
+REDUCE_BATCH = 64
+
+
+class StoredSamples:
+    """Maps as they lie on disk."""
+
+    def __init__(self, stored: StoredViews, records: Sequence[Record]) -> None:
+        self._stored, self._records = stored, records
+
+    def maps(self, item: Item) -> Maps:
+        """The stored maps of one view."""
+        return self._stored.get((self._records[item[0]], item[1]))
+
+
+class ReducedSamples:
+    """What the head's learning part takes, computed once for all views and kept in memory.
+
+    Args:
+        samples: where the maps come from.
+        rest: runs its stages and the head's reduction, with the weights it has now.
+        pictures: number of pictures.
+        views: number of views of each.
+    """
+
+    def __init__(self, samples: Samples, rest: Rest, pictures: int, views: int) -> None:
+        items = [(picture, view) for picture in range(pictures) for view in range(views)]
+        parts = []
+        rest.eval()
+        with torch.inference_mode():
+            for start in range(0, len(items), REDUCE_BATCH):
+                found = [samples.maps(item) for item in items[start : start + REDUCE_BATCH]]
+                maps = tuple(torch.stack(same) for same in zip(*found, strict=True))
+                parts.append(rest.reduced_features(maps))
+        self._views = views
+        # Cloned outside inference mode, because these tensors take part in autograd.
+        self.table = torch.cat(parts).clone()
+
+    def maps(self, item: Item) -> Maps:
+        """The reduced features of one view."""
+        return (self.table[item[0] * self._views + item[1]],)
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseData:
+    """What one phase trains on.
+
+    Attributes:
+        train: inputs of the training pictures, all views.
+        targets: of the training pictures, encoded, (n, ...).
+        views: number of views of each training picture.
+        val: inputs of the validation pictures, plain views.
+        val_targets: of the validation pictures, encoded.
+    """
+
+    train: Samples
+    targets: torch.Tensor
+    views: int
+    val: Samples
+    val_targets: torch.Tensor
+
+
+def fit_phase(
+    rest: Rest,
+    learner: TaskLearner,
+    settings: PhaseSettings,
+    data: PhaseData,
+    run: Path,
+    progress: Progress,
+) -> list[float]:
+    """Trains ``rest`` and leaves the best state of the phase in it.
+
+    Continues from the phase's last checkpoint when there is one.
+
+    Args:
+        rest: the part that trains.
+        learner: of the task.
+        settings: of the phase.
+        data: for training and for validation.
+        run: the run folder.
+        progress: shows a bar.
+
+    Returns:
+        Signed metric and negative loss on validation of the best epoch; larger is better.
+    """
+    folder = run / "checkpoints"
+    score = finished_score(folder, settings.name)
+    if score is None:
+        size, seed = settings.batch_size, settings.seed
+        order = EpochOrder(len(data.targets), data.views, size, seed, settings.name)
+        steps = settings.epochs * len(order)
+        module = TransferModule(rest, learner, settings, steps)
+        resume = last_path(folder, settings.name)
+        with progress.bar(f"train {settings.name}", steps) as advance, _quiet_lightning():
+            if resume.is_file():
+                saved = torch.load(resume, map_location="cpu", weights_only=True)
+                advance(int(saved["global_step"]))
+            keeper = EpochKeeper(
+                folder, run / "metrics.jsonl", settings, learner.higher_is_better, advance
+            )
+            trainer = _trainer(settings, learner.higher_is_better, keeper, run)
+            trainer.fit(
+                module,
+                train_loader(data.train, data.targets, order),
+                plain_loader(data.val, data.val_targets, size),
+                ckpt_path=resume if resume.is_file() else None,
+            )
+        score = keeper.best
+    rest.load_state_dict(load_state(best_path(folder, settings.name)))
+    rest.eval()
+    return score
+
+
+def _trainer(
+    settings: PhaseSettings, higher_is_better: bool, keeper: EpochKeeper, run: Path
+) -> pl.Trainer:
+    # It has to decide before the keeper writes the checkpoint, which records the decision.
+    stopping = EarlyStopping(
+        "val_metric",
+        patience=settings.patience,
+        mode="max" if higher_is_better else "min",
+        check_on_train_epoch_end=False,
+    )
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        precision=settings.precision,  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        callbacks=[stopping, keeper],
+        logger=TensorBoardLogger(run / "logs", name=settings.name, version=""),
+        plugins=[AtomicCheckpointIO()],
+        deterministic=True,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's advice about workers and devices does not apply to stored maps on a CPU."""
+    names = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\.")
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,177 @@
+"""Frozen records that pass between the stages.
+
+Conventions everywhere: sizes are (height, width) in pixels; points are (x, y) in pixels with the
+origin at the centre of the top-left pixel; pictures are arrays (height, width, 3), uint8, RGB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+ImageArray = npt.NDArray[np.uint8]
+"""(height, width, 3), uint8, RGB."""
+
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+"""The named outputs of an exported graph for a batch: each array (batch, ...), float32."""
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotation:
+    """One picture as a reader found it, before any task has looked at it.
+
+    Attributes:
+        path: where the picture lies.
+        image: path relative to the data set's root, with forward slashes; its name in messages.
+        fields: what is said about it, by name ("label": "cat"); a task turns them into a target.
+        split: the side that the layout assigns, or None when headstart shall decide.
+        group: pictures of one group (person, video, burst) stay on one side; None stands alone.
+    """
+
+    path: Path
+    image: str
+    fields: Mapping[str, str]
+    split: Split | None = None
+    group: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Omission:
+    """A picture that was left out, and why."""
+
+    image: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DataListing:
+    """What a reader found on disk.
+
+    Attributes:
+        root: folder that relative paths are relative to.
+        layout: name of the reader.
+        annotations: one entry a picture, in a stable order.
+        omissions: files that look like data and were left out.
+        notes: sentences about how the layout was understood.
+    """
+
+    root: Path
+    layout: str
+    annotations: tuple[Annotation, ...]
+    omissions: tuple[Omission, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One readable picture with its target.
+
+    Attributes:
+        path: where the picture lies.
+        image: path relative to the data set's root, with forward slashes.
+        fingerprint: hash of the file's content (see ``data.fingerprints``).
+        pixels: key of its decoded pixels: the fingerprint, and for more than 8 bits a channel what
+            counts as white.
+        target: what the task predicts for it, in the task's plain form (an index, a number, ...).
+        split: the side it is on.
+        group: pictures of one group stay on one side.
+    """
+
+    path: Path
+    image: str
+    fingerprint: str
+    pixels: str
+    target: Any
+    split: Split | None = None
+    group: str | None = None
+
+    @property
+    def group_key(self) -> str:
+        """What must stay on one side: the group, or the picture's content when it stands alone."""
+        return f"group:{self.group}" if self.group is not None else self.fingerprint
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A data set, ready to train on or to score.
+
+    Attributes:
+        root: folder that relative paths are relative to.
+        task: name of the task.
+        schema: the task's description of its targets (class names, ...).
+        records: every picture that is used, in a stable order.
+        omissions: every picture that is not, and why.
+        notes: sentences that the person should read.
+        white_level: value that is white in the pictures with more than 8 bits a channel.
+    """
+
+    root: Path
+    task: str
+    schema: Any
+    records: tuple[Record, ...]
+    omissions: tuple[Omission, ...] = ()
+    notes: tuple[str, ...] = ()
+    white_level: int = 65535
+
+    def on(self, *splits: Split) -> tuple[Record, ...]:
+        """The records of the given sides, in the manifest's order."""
+        return tuple(record for record in self.records if record.split in splits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A score with its 95 % interval.
+
+    Attributes:
+        value: the score.
+        low: lower end of the interval, None when there is none (fewer than two pictures).
+        high: upper end of the interval.
+        better: whether a higher or a lower value is better.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    better: Literal["higher", "lower"] = "higher"
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of ``metrics.json``."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """A passage of the report that only the task can write.
+
+    Attributes:
+        title: heading.
+        text: one or more sentences.
+        columns: header of the table; empty for no table.
+        rows: cells of the table; numbers between 0 and 1 in ``shaded`` tables are drawn as a heat.
+        shaded: whether the cells' background shows their size.
+        images: pictures to show under the table, each with a caption; by ``Record.image``.
+        spoken: whether the text is also printed when training ends.
+    """
+
+    title: str
+    text: str = ""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Any]] = ()
+    shaded: bool = False
+    images: Sequence[tuple[str, str]] = ()
+    spoken: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of ``report.json``."""
+        return dataclasses.asdict(self)
