@@ -12,20 +12,24 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from headstart.errors import ConfigError, DataError
 from headstart.types import Size
 
+MIN_SIDE = 32
+"""Smallest side of the training size in pixels: the last feature map has one cell there."""
+
 Strategy = Literal["features", "finetune"]
 DATASET_FILE = "dataset.yaml"
 
 
 def parse_size(value: Any) -> Any:
     """Reads ``224``, ``"224"``, ``"240x320"`` or ``[240, 320]`` as (height, width)."""
-    if isinstance(value, int):
-        return (value, value)
-    if isinstance(value, str):
-        parts = value.lower().split("x")
-        if all(part.strip().isdigit() for part in parts) and len(parts) in (1, 2):
-            return (int(parts[0]), int(parts[-1]))
+    parts = value.lower().split("x") if isinstance(value, str) else value
+    parts = list(parts) if isinstance(parts, list | tuple) else [parts]
+    sides = [str(part).strip() for part in parts]
+    if len(sides) not in (1, 2) or not all(side.isdecimal() for side in sides):
         raise ValueError("must be N or HxW, for example 224 or 240x320")
-    return value
+    size = (int(sides[0]), int(sides[-1]))
+    if min(size) < MIN_SIDE:
+        raise ValueError(f"must be at least {MIN_SIDE} on both sides")
+    return size
 
 
 class TrainConfig(BaseModel):
@@ -47,26 +51,31 @@ class TrainConfig(BaseModel):
     freeze_epochs: Annotated[int | None, Field(ge=0, le=10_000)] = None
     # Peak learning rate of the head in the second phase; the stages get lr * stage_lr_factor.
     lr: Annotated[float | None, Field(gt=0, le=10)] = None
+    # Peak learning rate of the first phase, which starts from the solution of a convex problem.
+    head_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
     batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
     # (height, width) in pixels; multiples of 32 lose nothing at the borders.
     image_size: Annotated[Size, BeforeValidator(parse_size)] = (224, 224)
-    resize: Literal["letterbox", "crop", "squash"] = "letterbox"
+    resize: Literal["letterbox", "crop", "squash"] = "crop"
     # First stage that trains in the second phase; None lets the plan fit it to the work.
     split_stage: Annotated[int | None, Field(ge=0)] = None
     # Augmented views stored for each training picture, beside the plain one.
     views: Annotated[int | None, Field(ge=0, le=100)] = None
+    # How far augmented views are from the picture, and which mirror images mean the same.
+    augment: Literal["light", "standard"] = "standard"
+    flip: Literal["none", "horizontal", "both"] = "horizontal"
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Rules of thumb: see docs/reference/configuration.md for what each was measured with.
-    stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     # Epochs without progress on validation before the second phase ends early.
-    patience: Annotated[int, Field(ge=1)] = 10
+    patience: Annotated[int, Field(ge=1)] = 20
     # Runs the frozen part, and arithmetic of training; None takes the fastest for the processor.
-    engine: Literal["torch-bfloat16", "torch-float32"] | None = None
+    engine: str | None = None
     precision: Literal["bf16-mixed", "32-true"] | None = None
     # Bytes that stored views may take before the plan stores fewer.
     max_store_bytes: Annotated[int, Field(ge=1_000_000)] = 20_000_000_000
@@ -137,8 +146,8 @@ def class_names(options: DatasetOptions, root: Path) -> tuple[str, ...]:
         path = root / options.classes
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
         return tuple(line.strip() for line in lines if line.strip())
     return options.classes or ()
 
@@ -167,10 +176,14 @@ def _sentences(error: ValidationError, pattern: str, model: type[BaseModel]) -> 
             known = ", ".join(model.model_fields)
             sentences.append(f"{shown} is no known setting; known are {known}")
             continue
-        if problem["type"] == "missing":
+        if problem["type"] == "missing" and len(problem["loc"]) == 1:
             sentences.append(f"{shown} is required")
             continue
-        text = problem["msg"].removeprefix("Value error, ").removeprefix("Input should ")
-        text = text if text.startswith("must ") else f"must {text}"
+        if problem["type"] == "missing":
+            sentences.append(f"{shown} must have more values, got {problem['input']!r}")
+            continue
+        # pydantic writes "Input should be ..." and "Tuple should have ...".
+        text = problem["msg"].removeprefix("Value error, ").partition(" should ")[2]
+        text = f"must {text}" if text else problem["msg"].removeprefix("Value error, ")
         sentences.append(f"{shown} {text}, got {problem['input']!r}")
     return sentences

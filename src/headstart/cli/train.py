@@ -47,6 +47,8 @@ def train(
     resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,
     split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
     views: Annotated[int | None, typer.Option(help="Augmented views of each picture.")] = None,
+    augment: Annotated[str | None, typer.Option(help="light or standard.")] = None,
+    flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
@@ -66,6 +68,8 @@ def train(
         "resize": resize,
         "split_stage": split_stage,
         "views": views,
+        "augment": augment,
+        "flip": flip,
         "limit": limit,
         "seed": seed,
     }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
 import numpy as np
 import torch
 from torchvision.transforms import v2
@@ -10,12 +14,63 @@ from headstart.runtime.preprocess import Preprocess
 from headstart.types import ImageArray
 
 # Part of the key of stored views: raised whenever a view of the same seed would look different.
-VERSION = 1
+VERSION = 2
 
-MIN_AREA = 0.35
-"""Smallest share of the picture's area that an augmented view shows."""
+Policy = Literal["light", "standard"]
+Flip = Literal["none", "horizontal", "both"]
 
-BRIGHTNESS = CONTRAST = SATURATION = 0.2
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How far a view may be from the picture.
+
+    Attributes:
+        min_area: smallest share of the picture's area that is shown.
+        aspect: largest change of the aspect ratio, as a factor.
+        colour: largest change of brightness, contrast and saturation, as a share. Hue stays:
+            turning it costs more than all the rest together.
+    """
+
+    min_area: float
+    aspect: float
+    colour: float
+
+
+STRENGTHS: Mapping[Policy, Strength] = {
+    "light": Strength(0.8, 10 / 9, 0.1),
+    "standard": Strength(0.3, 4 / 3, 0.3),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What augmented views look like.
+
+    Attributes:
+        policy: ``standard`` for things that may lie anywhere in the picture at any size, ``light``
+            for pictures that are all taken in the same way.
+        flip: ``horizontal`` where a mirrored picture means the same, ``both`` where no side is up.
+    """
+
+    policy: Policy = "standard"
+    flip: Flip = "horizontal"
+
+    def transform(self, preprocess: Preprocess) -> v2.Compose:
+        """The transform of uint8 pictures (3, h, w) to (3, *size)."""
+        strength = STRENGTHS[self.policy]
+        crop = v2.RandomResizedCrop(
+            preprocess.size,
+            scale=(strength.min_area, 1.0),
+            ratio=(1 / strength.aspect, strength.aspect),
+            antialias=True,
+        )
+        flips = {
+            "none": [],
+            "horizontal": [v2.RandomHorizontalFlip()],
+            "both": [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()],
+        }
+        colour = v2.ColorJitter(strength.colour, strength.colour, strength.colour)
+        return v2.Compose([crop, *flips[self.flip], colour])
 
 
 def plain_view(pixels: ImageArray, preprocess: Preprocess) -> ImageArray:
@@ -23,26 +78,17 @@ def plain_view(pixels: ImageArray, preprocess: Preprocess) -> ImageArray:
     return preprocess.apply(pixels)[0]
 
 
-def augmented_view(pixels: ImageArray, preprocess: Preprocess, seed: int) -> ImageArray:
-    """A crop of random size, place and aspect ratio, perhaps mirrored, with other colours.
-
-    Hue stays: turning it costs more than all the rest together.
+def augmented_view(pixels: ImageArray, transform: v2.Compose, seed: int) -> ImageArray:
+    """One random view.
 
     Args:
         pixels: (h, w, 3), uint8, RGB.
-        preprocess: gives the size; its resize rule shapes plain views only.
+        transform: of an ``Augmentation``.
         seed: decides everything; the same seed gives the same view.
 
     Returns:
-        (*size, 3), uint8, RGB.
+        (height, width, 3) in the transform's size, uint8, RGB.
     """
-    transform = v2.Compose(
-        [
-            v2.RandomResizedCrop(preprocess.size, scale=(MIN_AREA, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.ColorJitter(BRIGHTNESS, CONTRAST, SATURATION),
-        ]
-    )
     # torchvision draws from torch's global generator: its state is put back afterwards.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

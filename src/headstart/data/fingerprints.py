@@ -68,15 +68,22 @@ class FingerprintIndex:
         return Scanned(*row) if row else None
 
     def put(self, found: Iterable[tuple[Path, Scanned]]) -> None:
-        """Remembers files in one transaction."""
+        """Remembers files in one transaction.
+
+        Raises:
+            RunError: the disk is full, or another process holds the index for a minute.
+        """
         rows = [
             (str(path.absolute()), *_stat(path), s.fingerprint, s.error, s.white)
             for path, s in found
         ]
-        with self._database:
-            self._database.executemany(
-                "insert or replace into files values (?, ?, ?, ?, ?, ?)", rows
-            )
+        try:
+            with self._database:
+                self._database.executemany(
+                    "insert or replace into files values (?, ?, ?, ?, ?, ?)", rows
+                )
+        except sqlite3.Error as error:
+            raise RunError(f"cannot write the cache of fingerprints: {error}") from error
 
     def close(self) -> None:
         """Closes the file."""

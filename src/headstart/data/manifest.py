@@ -14,7 +14,8 @@ from headstart.data.scan import scan
 from headstart.errors import DataError
 from headstart.progress import Progress
 from headstart.storage import fraction_from
-from headstart.types import DataListing, Manifest, Omission, Record
+from headstart.tasks.protocol import TaskSpec
+from headstart.types import Annotation, DataListing, Manifest, Omission, Record
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
@@ -62,6 +63,7 @@ def build_manifest(
         for annotation, target in zip(listing.annotations, parsed.targets, strict=True)
         if target is not None
     ]
+    usable = _limited(usable, limit, spec, parsed.schema)
     found = scan([annotation.path for annotation, _ in usable], cache, progress)
     records: list[Record] = []
     omissions = [*listing.omissions, *parsed.omissions]
@@ -83,7 +85,6 @@ def build_manifest(
         )
     _check_share(len(usable) - len(records), len(usable), omissions)
     records, repeated = _drop_repeats(records)
-    records = _limited(records, limit, name, parsed.schema)
     return Manifest(
         root=listing.root,
         task=name,
@@ -114,38 +115,42 @@ def _drop_repeats(records: Sequence[Record]) -> tuple[list[Record], list[Omissio
     Copies with different targets stay where they are on one side: which one is right, only a person
     can say.
     """
-    order = {"test": 0, "val": 1, "train": 2, None: 2}
-    kept: dict[str, Record] = {}
-    dropped: dict[str, str] = {}
-    for record in sorted(records, key=lambda r: order[r.split]):
-        first = kept.setdefault(record.fingerprint, record)
-        if first is record:
-            continue
-        if first.split != record.split:
-            dropped[record.image] = f"the same file is {first.image} in {first.split}"
-        elif first.target == record.target:
-            dropped[record.image] = f"the same file as {first.image}"
-    left = [record for record in records if record.image not in dropped]
-    return left, [Omission(image, reason) for image, reason in sorted(dropped.items())]
+    order = {"test": 0, "val": 1, "train": 2}
+    # A picture without a side trains where the others have one.
+    sides = [record.split or "train" for record in records]
+    kept: dict[str, list[int]] = {}
+    dropped: dict[int, str] = {}
+    for at in sorted(range(len(records)), key=lambda at: order[sides[at]]):
+        copies = kept.setdefault(records[at].fingerprint, [])
+        twins = [other for other in copies if records[other].target == records[at].target]
+        if copies and sides[copies[0]] != sides[at]:
+            dropped[at] = f"the same file is {records[copies[0]].image} in {sides[copies[0]]}"
+        elif twins:
+            dropped[at] = f"the same file as {records[twins[0]].image}"
+        else:
+            copies.append(at)
+    left = [record for at, record in enumerate(records) if at not in dropped]
+    return left, [Omission(records[at].image, reason) for at, reason in sorted(dropped.items())]
 
 
-def _limited(records: list[Record], limit: int | None, task: str, schema: Any) -> list[Record]:
-    """Takes pictures in turn from every (side, stratum), in an order that depends on content."""
-    if limit is None or len(records) <= limit:
-        return records
-    spec = tasks.spec(task)
-    strata: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda r: fraction_from("limit", r.fingerprint)):
-        key = (record.split or "", spec.stratum(schema, record.target))
-        strata.setdefault(key, []).append(record)
-    ranked = [
-        (rank / len(members), key, record)
+def _limited(
+    usable: list[tuple[Annotation, Any]], limit: int | None, spec: TaskSpec, schema: Any
+) -> list[tuple[Annotation, Any]]:
+    """Takes pictures from every side and stratum in proportion, before any file is opened."""
+    if limit is None or len(usable) <= limit:
+        return usable
+    strata: dict[tuple[str, str], list[int]] = {}
+    order = sorted(range(len(usable)), key=lambda at: fraction_from("limit", usable[at][0].image))
+    for at in order:
+        annotation, target = usable[at]
+        key = (annotation.split or "", spec.stratum(schema, target))
+        strata.setdefault(key, []).append(at)
+    ranked = sorted(
+        ((rank + 0.5) / len(members), key, at)
         for key, members in strata.items()
-        for rank, record in enumerate(members)
-    ]
-    ranked.sort(key=lambda entry: entry[:2])
-    chosen = {record.image for _, _, record in ranked[:limit]}
-    return [record for record in records if record.image in chosen]
+        for rank, at in enumerate(members)
+    )
+    return [usable[at] for at in sorted(at for _, _, at in ranked[:limit])]
 
 
 def _notes(

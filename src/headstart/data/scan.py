@@ -31,7 +31,7 @@ class Scan:
     Attributes:
         files: verdict by path.
         white_level: value of white for pictures with more than 8 bits: the smallest 2^k - 1 that
-            no such picture of the set exceeds.
+            no such picture of the set exceeds, at least 255; 1 for fractions between 0 and 1.
     """
 
     files: dict[Path, Scanned]
@@ -68,7 +68,8 @@ def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) ->
                 fresh: list[tuple[Path, Scanned]] = []
                 for path, (found, pixels) in zip(todo, looked, strict=True):
                     known[path] = found
-                    fresh.append((path, found))
+                    if found.fingerprint:  # what could not be opened may be opened next time
+                        fresh.append((path, found))
                     advance(1)
                     if pixels is not None:
                         yield found.fingerprint, pixels
@@ -114,7 +115,9 @@ def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | N
 
 def _white_level(files: dict[Path, Scanned]) -> int:
     largest = max((found.white for found in files.values() if found.white is not None), default=0)
-    return int(2 ** max(8, largest.bit_length()) - 1) if largest else 65535
+    if largest <= 1:
+        return largest or 65535
+    return int(2 ** max(8, largest.bit_length()) - 1)
 
 
 def _deep_pictures(result: Scan, cache: ImageCache) -> Iterator[tuple[str, ImageArray]]:

@@ -196,8 +196,12 @@ def _decide_with_ledger(
             known = _read_ledger(path)
             decided = decide(records, strata, ratios, known)
             if decided.items() - known.items():
-                rows = "".join(f"{g},{s}\n" for g, s in sorted({**known, **decided}.items()))
-                write_text(path, f"group,side\n{rows}")
+                text = io.StringIO()
+                # Quoted throughout: the name of a group may hold anything, line ends included.
+                writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+                writer.writerow(("group", "side"))
+                writer.writerows(sorted({**known, **decided}.items()))
+                write_text(path, text.getvalue())
     except OSError as error:
         raise RunError(
             f"cannot write the split ledger in {path.parent}: {error.strerror or error}; "
@@ -209,10 +213,10 @@ def _decide_with_ledger(
 def _read_ledger(path: Path) -> dict[str, Split]:
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    pairs = (line.rpartition(",") for line in lines)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     by_name: dict[str, Split] = {side: side for side in SPLITS}
-    return {group: by_name[side] for group, _, side in pairs if side in by_name}
+    return {row["group"]: by_name[row["side"]] for row in rows if row["side"] in by_name}
 
 
 def _check(records: Sequence[Record]) -> None:

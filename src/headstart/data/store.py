@@ -77,9 +77,12 @@ class ArrayStore:
     def _list(self, path: Path) -> None:
         try:
             keys = self._reader(path).keys()
-        except (SafetensorError, OSError):
+        except SafetensorError:
             # A chunk that a failing disk damaged holds nothing that cannot be computed again.
             path.unlink(missing_ok=True)
+            return
+        except OSError:
+            # Removed by another process, or not to be opened now: the chunk may still be good.
             return
         self._chunk_of.update(dict.fromkeys(keys, path))
 

@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from headstart import tasks
+from headstart.errors import ModelError
 from headstart.progress import Progress
 from headstart.runtime.backends import Backend
 from headstart.runtime.predictor import run_paths
@@ -54,7 +57,18 @@ def evaluate_outputs(
     schema: Any,
     calibration: Mapping[str, float],
 ) -> Evaluation:
-    """Scores the outputs of a calibrated graph."""
+    """Scores the outputs of a calibrated graph.
+
+    Raises:
+        ModelError: an output is not finite, which any metric would hide or spread.
+    """
+    for name, values in outputs.items():
+        broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(broken):
+            raise ModelError(
+                f"the model's output {name!r} is not finite for {len(broken)} of {len(values)} "
+                f"pictures, first for {records[broken[0]].image}"
+            )
     scorer = tasks.scorer(task)
     return Evaluation(
         metrics=scorer.score(outputs, records, schema, calibration),

@@ -15,6 +15,7 @@ import headstart
 from headstart import tasks
 from headstart.config import TrainConfig, train_config
 from headstart.data import split
+from headstart.data.augment import Augmentation
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import build_manifest
 from headstart.errors import ConfigError
@@ -22,7 +23,7 @@ from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import Head
-from headstart.models.network import Network, Rest
+from headstart.models.network import Network
 from headstart.progress import Progress
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import (
@@ -32,18 +33,10 @@ from headstart.storage import (
     write_json,
     write_text,
 )
-from headstart.tasks.protocol import TaskLearner
+from headstart.training.engines import Engine
 from headstart.training.features import PLAIN, StoredViews
-from headstart.training.fit import (
-    FINETUNE_PHASE,
-    HEAD_PHASE,
-    PhaseData,
-    ReducedSamples,
-    StoredSamples,
-    fit_phase,
-)
-from headstart.training.module import PhaseSettings
-from headstart.training.plan import HEAD_LR, Plan, make_plan
+from headstart.training.phases import Phases
+from headstart.training.plan import Plan, make_plan
 from headstart.types import Manifest, Metric
 
 SHOWN_ROWS = 20
@@ -107,34 +100,25 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     progress.say(describe_data(manifest))
     config = config.model_copy(update={"task": manifest.task})
     network = _build(config, manifest)
-    plan = _plan(run, config, manifest, network)
+    plan, engine = _plan(run, config, manifest, network)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
     preprocess = Preprocess(config.image_size, config.resize, manifest.white_level)
-    prefix, rest = network.split(plan.split_stage)
-    stored = StoredViews(cache_dir(), prefix, preprocess, plan.engine, config.seed)
+    prefix, _ = network.split(plan.split_stage)
+    augmentation = Augmentation(config.augment, config.flip)
+    stored = StoredViews(cache_dir(), prefix, preprocess, plan.engine, config.seed, augmentation)
     train, val = manifest.on("train"), manifest.on("val")
     views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
     views += [(record, PLAIN) for record in val]
     with run.timed("features"):
-        stored.compute(views, cache, progress)
+        stored.compute(views, cache, progress, engine)
+    # Its threads would compete with torch's in training.
+    del engine
+    learner = tasks.learner(manifest.task)
     with run.timed("training"):
-        learner = tasks.learner(manifest.task)
-        data = PhaseData(
-            StoredSamples(stored, train),
-            learner.encode([record.target for record in train], manifest.schema),
-            plan.views + 1,
-            StoredSamples(stored, val),
-            learner.encode([record.target for record in val], manifest.schema),
-        )
-        reduced = dataclasses.replace(
-            data,
-            train=ReducedSamples(data.train, rest, len(train), data.views),
-            val=ReducedSamples(data.val, rest, len(val), 1),
-        )
-        out_of_fold = _out_of_fold(manifest, reduced, config.seed)
-        fitting = Fitting(run.path, config, plan, learner, progress)
-        _fit(fitting, network, rest, reduced, data)
+        phases = Phases(run.path, config, plan, manifest, network, stored, learner)
+        out_of_fold = _out_of_fold(manifest, phases, config.seed)
+        phases.train(progress)
     deliver(RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold), progress)
 
 
@@ -161,71 +145,26 @@ def _build(config: TrainConfig, manifest: Manifest) -> Network:
     return Network(backbone, head).eval()
 
 
-def _plan(run: RunFolder, config: TrainConfig, manifest: Manifest, network: Network) -> Plan:
+def _plan(
+    run: RunFolder, config: TrainConfig, manifest: Manifest, network: Network
+) -> tuple[Plan, Engine | None]:
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
-        return Plan.from_json(read_json(run.plan))
-    plan = make_plan(config, manifest, network)
+        return Plan.from_json(read_json(run.plan)), None
+    plan, engine = make_plan(config, manifest, network)
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, split.splits_table(manifest))
     write_json(run.path / "environment.json", _environment(plan))
     write_json(run.plan, dataclasses.asdict(plan))
-    return plan
+    return plan, engine
 
 
-@dataclasses.dataclass(frozen=True)
-class Fitting:
-    """What both phases share."""
-
-    run: Path
-    config: TrainConfig
-    plan: Plan
-    learner: TaskLearner
-    progress: Progress
-
-    def phase(self, name: str, epochs: int, lr: float, precision: str) -> PhaseSettings:
-        """Settings of one phase."""
-        return PhaseSettings(
-            name=name,
-            epochs=epochs,
-            lr=lr,
-            stage_lr_factor=self.config.stage_lr_factor,
-            weight_decay=self.config.weight_decay,
-            label_smoothing=self.config.label_smoothing,
-            patience=self.config.patience,
-            batch_size=self.config.batch_size,
-            seed=self.config.seed,
-            precision=precision,
-        )
-
-
-def _fit(
-    fitting: Fitting, network: Network, rest: Rest, reduced: PhaseData, stored: PhaseData
-) -> None:
-    """Both phases; the better of their best states on validation stays in the network."""
-    plan, learner = fitting.plan, fitting.learner
-    before = [float("-inf")]
-    if plan.freeze_epochs:
-        only_head = Rest([], network.head, reduced=True)
-        settings = fitting.phase(HEAD_PHASE, plan.freeze_epochs, HEAD_LR, "32-true")
-        before = fit_phase(only_head, learner, settings, reduced, fitting.run, fitting.progress)
-    if not plan.epochs:
-        return
-    start = {name: tensor.clone() for name, tensor in rest.state_dict().items()}
-    settings = fitting.phase(FINETUNE_PHASE, plan.epochs, plan.lr, plan.precision)
-    after = fit_phase(rest, learner, settings, stored, fitting.run, fitting.progress)
-    if before > after:
-        rest.load_state_dict(start)
-
-
-def _out_of_fold(manifest: Manifest, data: PhaseData, seed: int) -> tuple[str, Metric] | None:
-    records = [*manifest.on("train"), *manifest.on("val")]
+def _out_of_fold(manifest: Manifest, phases: Phases, seed: int) -> tuple[str, Metric] | None:
     if len(manifest.records) >= OUT_OF_FOLD_BELOW:
         return None
-    maps = [data.train.maps((at, PLAIN))[0] for at in range(len(data.targets))]
-    maps += [data.val.maps((at, PLAIN))[0] for at in range(len(data.val_targets))]
-    features = torch.stack(maps).numpy()
+    records = [*manifest.on("train"), *manifest.on("val")]
+    features = phases.pretrained_features()
     return tasks.scorer(manifest.task).out_of_fold(features, records, manifest.schema, seed)
 
 

@@ -49,3 +49,18 @@ class PooledLinear(Head):
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
         self.predict = nn.Sequential(nn.Dropout(dropout), linear)
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer that learns."""
+        layer = self.predict.get_submodule("1")
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"expected a linear layer, got {type(layer).__name__}")
+        return layer
+
+
+def mean_and_error(values: torch.Tensor) -> tuple[float, float]:
+    """Mean of one value a picture, and the standard error of that mean."""
+    flat = values.flatten().double()
+    error = float(flat.std(correction=0)) / max(1, len(flat)) ** 0.5
+    return float(flat.mean()), error

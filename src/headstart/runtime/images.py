@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +24,15 @@ EXTENSIONS = frozenset(
 )
 """Endings of files that are taken for pictures (compared in lower case)."""
 
-MAX_PIXELS = 200_000_000
-"""Larger pictures are refused before they are decoded: a small file can claim to be huge."""
+MAX_PIXELS = 178_956_970
+"""Larger pictures are refused before they are decoded: a small file can claim to be huge.
+
+Pillow's own limit: it refuses larger files by itself.
+"""
+
+_quiet = threading.Lock()
+_quiet_depth = 0
+_quiet_filters = warnings.catch_warnings()
 
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
 _ALPHA_BACKGROUND = (255, 255, 255)
@@ -56,7 +66,8 @@ def read_image(
         source: a path, the bytes of a file, a Pillow image, or an array: (h, w) or (h, w, 1|3|4),
             uint8, RGB.
         at_least: (height, width) in pixels. JPEG files are decoded at the smallest of 1/1, 1/2,
-            1/4, 1/8 that keeps both sides at least this long: several times faster.
+            1/4, 1/8 that keeps both sides at least this long: several times faster. A Pillow image
+            is decoded whole, because decoding it smaller would change the caller's object.
         white_level: value that becomes 255 in pictures with more than 8 bits a channel.
 
     Returns:
@@ -68,11 +79,9 @@ def read_image(
     if isinstance(source, np.ndarray):
         return _from_array(source)
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata and large sizes; the decoded pixels are what counts.
-            warnings.simplefilter("ignore")
+        with _without_warnings():
             if isinstance(source, Image.Image):
-                return _to_rgb(source, at_least, white_level)
+                return _to_rgb(source, None, white_level)
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
                 return _to_rgb(image, at_least, white_level)
     except UnreadableImageError:
@@ -86,6 +95,8 @@ def read_image(
 def deepest_value(content: bytes) -> int | None:
     """Largest value of a picture with more than 8 bits a channel; None for an 8-bit picture.
 
+    Fractions are rounded up; values that are not finite do not count.
+
     Args:
         content: the bytes of the file.
 
@@ -93,12 +104,37 @@ def deepest_value(content: bytes) -> int | None:
         UnreadableImageError: the file cannot be decoded.
     """
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with _without_warnings(), Image.open(io.BytesIO(content)) as image:
             if image.mode not in _WIDE_MODES or image.width * image.height > MAX_PIXELS:
                 return None
-            return int(np.nan_to_num(np.asarray(image)).max())
+            values = np.asarray(image)
+            largest = float(values.max(initial=0, where=np.isfinite(values)))
+            return min(math.ceil(largest), 2**62)
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Pillow warns about odd metadata and large sizes; the decoded pixels are what counts.
+
+    ``catch_warnings`` alone would leave its filter behind when threads that decode overlap: here
+    the first one sets it and the last one takes it away.
+    """
+    global _quiet_depth, _quiet_filters  # noqa: PLW0603
+    with _quiet:
+        if _quiet_depth == 0:
+            _quiet_filters = warnings.catch_warnings()
+            _quiet_filters.__enter__()
+            warnings.simplefilter("ignore")
+        _quiet_depth += 1
+    try:
+        yield
+    finally:
+        with _quiet:
+            _quiet_depth -= 1
+            if _quiet_depth == 0:
+                _quiet_filters.__exit__(None, None, None)
 
 
 def _to_rgb(image: Image.Image, at_least: Size | None, white_level: int) -> ImageArray:

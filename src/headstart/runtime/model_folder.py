@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart import tasks
-from headstart.errors import ModelError
+from headstart.errors import ConfigError, ModelError
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import read_json
 
@@ -108,7 +108,7 @@ def read_description(folder: Path) -> ModelDescription:
             files=value["files"],
             details={key: item for key, item in value.items() if key not in _KNOWN_KEYS},
         )
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ConfigError, ValueError, KeyError, TypeError, OSError) as error:
         raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 

@@ -93,20 +93,27 @@ class Preprocess:
             The input (*size, 3), uint8, and where the picture lies in it.
         """
         geometry = self.place((image.shape[0], image.shape[1]))
-        new_h = round(geometry.original[0] * geometry.scale[0])
-        new_w = round(geometry.original[1] * geometry.scale[1])
-        pixels = image
-        if (new_h, new_w) != geometry.original:
-            resized = Image.fromarray(image).resize((new_w, new_h), Image.Resampling.BILINEAR)
-            pixels = np.asarray(resized)
-        if (new_h, new_w) == self.size:
-            return np.ascontiguousarray(pixels), geometry
-        out_h, out_w = self.size
+        (height, width), (scale_y, scale_x) = geometry.original, geometry.scale
         top, left = int(geometry.offset[0]), int(geometry.offset[1])
-        canvas = np.full((out_h, out_w, 3), PAD_VALUE, dtype=np.uint8)
-        source = pixels[max(0, -top) : max(0, -top) + out_h, max(0, -left) : max(0, -left) + out_w]
+        shown_h = min(self.size[0], round(height * scale_y))
+        shown_w = min(self.size[1], round(width * scale_x))
+        # Only what is shown is resized: a picture one pixel high, filled up, would take gigabytes.
+        # The filter looks beyond the box, so that the result is that of cutting afterwards.
+        box = (
+            max(0, -left) / scale_x,
+            max(0, -top) / scale_y,
+            min(width, (max(0, -left) + shown_w) / scale_x),
+            min(height, (max(0, -top) + shown_h) / scale_y),
+        )
+        pixels = image
+        if (shown_h, shown_w) != geometry.original:
+            picture = Image.fromarray(image)
+            pixels = np.asarray(picture.resize((shown_w, shown_h), Image.Resampling.BILINEAR, box))
+        if (shown_h, shown_w) == self.size:
+            return np.ascontiguousarray(pixels), geometry
+        canvas = np.full((*self.size, 3), PAD_VALUE, dtype=np.uint8)
         top, left = max(0, top), max(0, left)
-        canvas[top : top + source.shape[0], left : left + source.shape[1]] = source
+        canvas[top : top + shown_h, left : left + shown_w] = pixels
         return canvas, geometry
 
     @property

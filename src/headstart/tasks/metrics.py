@@ -52,7 +52,7 @@ def bootstrap(
     groups: dict[str, list[int]] = {}
     for index, record in enumerate(records):
         groups.setdefault(record.group_key, []).append(index)
-    if len(groups) < 2:
+    if len(groups) < 2 or np.isnan(value):
         return Metric(value, better="higher" if better == "higher" else "lower")
     members = [np.array(indices) for indices in groups.values()]
     random = np.random.default_rng(seed_from("bootstrap", len(records)))

@@ -145,6 +145,22 @@ class TaskLearner(Protocol):
             dropout: probability of dropping a feature.
         """
 
+    def initialise(
+        self,
+        head: torch.nn.Module,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[Any],
+        schema: Any,
+    ) -> None:
+        """Puts the solution of a convex problem into the head, where its last layer has one.
+
+        Args:
+            head: made by ``head``; changed in place.
+            features: what ``head.reduce`` gives, (views, n, channels); the plain views first.
+            targets: of the n training pictures.
+            schema: of the training data.
+        """
+
     def encode(self, targets: Sequence[Any], schema: Any) -> torch.Tensor:
         """Targets of n pictures as one tensor (n, ...)."""
 
@@ -159,8 +175,8 @@ class TaskLearner(Protocol):
 
     def epoch_metric(
         self, head: torch.nn.Module, raw: torch.Tensor, encoded: torch.Tensor
-    ) -> float:
-        """The monitored metric on stored features of the validation pictures."""
+    ) -> tuple[float, float]:
+        """The monitored metric on stored features of pictures, and its standard error."""
 
     def finish(self, head: torch.nn.Module) -> torch.nn.Module:
         """From raw outputs to the graph's named outputs, as a tuple.

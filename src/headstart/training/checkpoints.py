@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save
 
 from headstart.models.network import Rest
 from headstart.storage import seed_from, write_atomically, write_bytes, write_text
-from headstart.training.module import PhaseSettings
+from headstart.training.module import PhaseSettings, Score
 
 State = dict[str, torch.Tensor]
 
@@ -49,10 +49,16 @@ def load_state(path: Path) -> State:
 
 
 class EpochKeeper(pl.Callback):
-    """After every epoch: a line in the journal, the best state so far, and a checkpoint.
+    """After every epoch: a line in the journal, the state to keep, and a checkpoint.
+
+    The state that a phase ends with is the latest one whose score is within one standard error of
+    the best (the one-standard-error rule: L. Breiman et al., Classification and Regression Trees,
+    1984, section 3.4.3). With a hundred validation pictures the epoch of the highest score is
+    mostly luck, and the last epochs of a one-cycle schedule are the ones that generalise. The state
+    before the first epoch takes part, so a phase that harms is undone.
 
     The checkpoint holds this callback's memory, so a resumed phase continues the journal and knows
-    which score has to be beaten.
+    which score counts.
 
     Args:
         folder: for checkpoints.
@@ -77,13 +83,14 @@ class EpochKeeper(pl.Callback):
         self._sign = 1.0 if higher_is_better else -1.0
         self._advance = advance
         self._lines: list[dict[str, Any]] = []
+        # Signed metric and standard error of the best state so far.
         self._best: list[float] = []
         self._finished = False
 
-    @property
-    def best(self) -> list[float]:
-        """Signed metric and negative loss of the best epoch; empty before the first."""
-        return self._best
+    def begin(self, rest: Rest, score: Score) -> None:
+        """Takes the state before the first epoch into the comparison."""
+        self._best = [self._sign * score.metric, score.error]
+        save_state(self._best_path, rest.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint keeps of this callback."""
@@ -106,7 +113,7 @@ class EpochKeeper(pl.Callback):
         self._advance(1)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes journal, best state and checkpoint, in this order."""
+        """Writes journal, kept state and checkpoint, in this order."""
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self._lines.append(
             {
@@ -119,16 +126,17 @@ class EpochKeeper(pl.Callback):
             }
         )
         _rewrite_journal(self._journal, self._settings.name, self._lines)
-        score = [self._sign * values["val_metric"], -values["val_loss"]]
-        if not self._best or score > self._best:
-            self._best = score
+        signed = self._sign * values["val_metric"]
+        if signed > self._best[0]:
+            self._best = [signed, values["val_error"]]
+        if signed >= self._best[0] - self._best[1]:
             save_state(self._best_path, _rest_of(pl_module).state_dict())
         self._finished = trainer.should_stop or trainer.current_epoch + 1 >= self._settings.epochs
         trainer.save_checkpoint(self._last_path)
 
 
 def best_path(folder: Path, phase: str) -> Path:
-    """Where a phase keeps its best state."""
+    """Where a phase keeps the state that it ends with."""
     return folder / f"{phase}-best.safetensors"
 
 
@@ -137,13 +145,13 @@ def last_path(folder: Path, phase: str) -> Path:
     return folder / f"{phase}-last.ckpt"
 
 
-def finished_score(folder: Path, phase: str) -> list[float] | None:
-    """Best score of a phase that has ended; None when it has not."""
+def is_finished(folder: Path, phase: str) -> bool:
+    """Whether a phase has had its last epoch."""
     path = last_path(folder, phase)
     if not path.is_file():
-        return None
-    memory = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]["EpochKeeper"]
-    return list(memory["best"]) if memory["finished"] else None
+        return False
+    callbacks = torch.load(path, map_location="cpu", weights_only=True)["callbacks"]
+    return bool(callbacks[EpochKeeper.__name__]["finished"])
 
 
 def _rest_of(module: pl.LightningModule) -> Rest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,15 +39,23 @@ class StoredViews:
         preprocess: the resize rule of plain views.
         engine: name of the engine that computes the maps.
         seed: decides the augmented views.
+        augmentation: what they look like.
     """
 
     def __init__(
-        self, folder: Path, prefix: Prefix, preprocess: Preprocess, engine: str, seed: int
+        self,
+        folder: Path,
+        prefix: Prefix,
+        preprocess: Preprocess,
+        engine: str,
+        seed: int,
+        augmentation: augment.Augmentation,
     ) -> None:
         self._prefix = prefix
         self._preprocess = preprocess
         self._engine = engine
         self._seed = seed
+        self._transform = augmentation.transform(preprocess)
         space = content_key(
             prefix.backbone.info.name,
             prefix.backbone.weights_key,
@@ -54,6 +63,7 @@ class StoredViews:
             prefix.reduce is not None,
             preprocess.to_json(),
             augment.VERSION,
+            dataclasses.asdict(augmentation),
             engine,
         )
         self._store = ArrayStore(folder / f"views-{space}")
@@ -71,12 +81,19 @@ class StoredViews:
         by_key = {f"{self._key(view)}#0": view for view in views}
         return [by_key[key] for key in self._store.missing(by_key)]
 
-    def compute(self, views: Sequence[View], images: ImageCache, progress: Progress) -> int:
+    def compute(
+        self,
+        views: Sequence[View],
+        images: ImageCache,
+        progress: Progress,
+        engine: engines.Engine | None = None,
+    ) -> int:
         """Computes and stores the views that are missing.
 
         Args:
             views: pairs (picture, number of the view).
             images: the decoded pictures.
+            engine: that of the constructor's name, when it is open already.
             progress: shows a bar.
 
         Returns:
@@ -85,7 +102,8 @@ class StoredViews:
         todo = self.missing(views)
         if not todo:
             return 0
-        engine = engines.open_engine(self._engine, self._prefix, self._preprocess.size)
+        if engine is None:
+            engine = engines.open_engine(self._engine, self._prefix, self._preprocess.size)
         chunk: dict[str, npt.NDArray[Any]] = {}
         batches = 0
         with progress.bar("frozen part", len(todo)) as advance:
@@ -112,7 +130,7 @@ class StoredViews:
         if number == PLAIN:
             return augment.plain_view(pixels, self._preprocess)
         seed = seed_from("view", self._seed, record.fingerprint, number)
-        return augment.augmented_view(pixels, self._preprocess, seed)
+        return augment.augmented_view(pixels, self._transform, seed)
 
     def _prepared(
         self, views: Sequence[View], images: ImageCache
@@ -129,7 +147,8 @@ class StoredViews:
 
 def _compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """float16 where every value fits, else float32."""
-    half = values.astype(np.float16)
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
     return half if np.isfinite(half).all() else values
 
 

@@ -1,4 +1,4 @@
-"""Two phases of one module: the head alone, then the head with the last stages."""
+"""Fits one phase with Lightning, from where it was stopped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
 
-from headstart.data.loader import EpochOrder, Item, Maps, Samples, plain_loader, train_loader
+from headstart.data.loader import (
+    Batch,
+    EpochOrder,
+    Item,
+    Maps,
+    Samples,
+    plain_loader,
+    train_loader,
+)
 from headstart.models.network import Rest
 from headstart.progress import Progress
 from headstart.tasks.protocol import TaskLearner
@@ -22,16 +33,13 @@ from headstart.training.checkpoints import (
     AtomicCheckpointIO,
     EpochKeeper,
     best_path,
-    finished_score,
+    is_finished,
     last_path,
     load_state,
 )
 from headstart.training.features import StoredViews
-from headstart.training.module import PhaseSettings, TransferModule
+from headstart.training.module import PhaseSettings, Score, TransferModule
 from headstart.types import Record
-
-HEAD_PHASE = "head"
-FINETUNE_PHASE = "finetune"
 
 REDUCE_BATCH = 64
 
@@ -68,11 +76,16 @@ class ReducedSamples:
                 parts.append(rest.reduced_features(maps))
         self._views = views
         # Cloned outside inference mode, because these tensors take part in autograd.
-        self.table = torch.cat(parts).clone()
+        self._table = torch.cat(parts).clone()
 
     def maps(self, item: Item) -> Maps:
         """The reduced features of one view."""
-        return (self.table[item[0] * self._views + item[1]],)
+        return (self._table[item[0] * self._views + item[1]],)
+
+    def by_view(self, views: int) -> npt.NDArray[np.float32]:
+        """The first views of all pictures: (views, pictures, channels), the plain one first."""
+        table = self._table.view(-1, self._views, *self._table.shape[1:])
+        return table[:, :views].transpose(0, 1).numpy()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +114,8 @@ def fit_phase(
     data: PhaseData,
     run: Path,
     progress: Progress,
-) -> list[float]:
-    """Trains ``rest`` and leaves the best state of the phase in it.
+) -> None:
+    """Trains ``rest`` and leaves the state in it that validation chose.
 
     Continues from the phase's last checkpoint when there is one.
 
@@ -113,36 +126,39 @@ def fit_phase(
         data: for training and for validation.
         run: the run folder.
         progress: shows a bar.
-
-    Returns:
-        Signed metric and negative loss on validation of the best epoch; larger is better.
     """
     folder = run / "checkpoints"
-    score = finished_score(folder, settings.name)
-    if score is None:
+    if not is_finished(folder, settings.name):
         size, seed = settings.batch_size, settings.seed
         order = EpochOrder(len(data.targets), data.views, size, seed, settings.name)
+        validation = plain_loader(data.val, data.val_targets, size)
         steps = settings.epochs * len(order)
-        module = TransferModule(rest, learner, settings, steps)
         resume = last_path(folder, settings.name)
         with progress.bar(f"train {settings.name}", steps) as advance, _quiet_lightning():
-            if resume.is_file():
-                saved = torch.load(resume, map_location="cpu", weights_only=True)
-                advance(int(saved["global_step"]))
             keeper = EpochKeeper(
                 folder, run / "metrics.jsonl", settings, learner.higher_is_better, advance
             )
-            trainer = _trainer(settings, learner.higher_is_better, keeper, run)
-            trainer.fit(
-                module,
+            if resume.is_file():
+                advance(int(torch.load(resume, weights_only=True)["global_step"]))
+            else:
+                keeper.begin(rest, _score(rest, learner, validation))
+            _trainer(settings, learner.higher_is_better, keeper, run).fit(
+                TransferModule(rest, learner, settings, steps),
                 train_loader(data.train, data.targets, order),
-                plain_loader(data.val, data.val_targets, size),
+                validation,
                 ckpt_path=resume if resume.is_file() else None,
             )
-        score = keeper.best
     rest.load_state_dict(load_state(best_path(folder, settings.name)))
     rest.eval()
-    return score
+
+
+def _score(rest: Rest, learner: TaskLearner, validation: DataLoader[Batch]) -> Score:
+    """What the present state scores."""
+    rest.eval()
+    with torch.inference_mode():
+        found = [(rest(maps), targets) for maps, targets in validation]
+    raw, targets = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Score.of(learner, rest, raw, targets)
 
 
 def _trainer(

@@ -43,6 +43,29 @@ class PhaseSettings:
     precision: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """What a state scores on the validation pictures.
+
+    Attributes:
+        metric: the monitored metric.
+        error: its standard error.
+        loss: mean loss without label smoothing.
+    """
+
+    metric: float
+    error: float
+    loss: float
+
+    @classmethod
+    def of(
+        cls, learner: TaskLearner, rest: Rest, raw: torch.Tensor, targets: torch.Tensor
+    ) -> Score:
+        """Scores raw outputs."""
+        metric, error = learner.epoch_metric(rest.head, raw, targets)
+        return cls(metric, error, float(learner.loss(rest.head, raw, targets, 0.0)))
+
+
 class TransferModule(pl.LightningModule):
     """One-cycle AdamW on the rest of the network.
 
@@ -81,9 +104,10 @@ class TransferModule(pl.LightningModule):
         """Loss and monitored metric of all validation pictures together."""
         raw, targets = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
         self._seen.clear()
-        head = self.rest.head
-        self.log("val_loss", self._learner.loss(head, raw, targets, 0.0))
-        self.log("val_metric", self._learner.epoch_metric(head, raw, targets))
+        score = Score.of(self._learner, self.rest, raw, targets)
+        self.log_dict(
+            {"val_loss": score.loss, "val_metric": score.metric, "val_error": score.error}
+        )
 
     def configure_optimizers(self) -> Any:
         """AdamW, one-cycle over all steps of the phase (L. N. Smith, arXiv 1803.09820)."""

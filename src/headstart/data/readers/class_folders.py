@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headstart.config import DatasetOptions
@@ -35,8 +35,9 @@ class ClassFolders:
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every picture with the field ``label``."""
         annotations: list[Annotation] = []
-        omissions: list[Omission] = []
-        for side, parent in _sides(data):
+        sides = _sides(data)
+        omissions = list(_beside(data, [parent for _, parent in sides]))
+        for side, parent in sides:
             for path in sorted(parent.iterdir()):
                 if path.is_file() and is_image_path(path):
                     name = path.relative_to(data).as_posix()
@@ -52,14 +53,25 @@ class ClassFolders:
 
 
 def _sides(data: Path) -> list[tuple[Split | None, Path]]:
+    """Sides with their folders; a folder without folders in it is a class, even if named train."""
+    folders = _folders(data)
     named: list[tuple[Split | None, Path]] = [
         (SPLIT_NAMES[folder.name.lower()], folder)
-        for folder in _folders(data)
-        if folder.name.lower() in SPLIT_NAMES
+        for folder in folders
+        if folder.name.lower() in SPLIT_NAMES and _folders(folder)
     ]
-    if any(side == "train" for side, _ in named):
+    if any(side == "train" for side, _ in named) or (named and len(named) == len(folders)):
         return named
     return [(None, data)]
+
+
+def _beside(data: Path, parents: Sequence[Path]) -> Iterator[Omission]:
+    """Pictures that lie beside the folders of the sides."""
+    if list(parents) == [data]:
+        return
+    for path in iter_images(data):
+        if not any(path.is_relative_to(parent) for parent in parents):
+            yield Omission(path.relative_to(data).as_posix(), "it lies in no folder of a split")
 
 
 def _folders(parent: Path) -> list[Path]:

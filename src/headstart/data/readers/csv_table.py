@@ -21,7 +21,8 @@ class CsvTable:
     """``labels.csv`` with ``image`` and further columns; optional ``split`` and ``group``."""
 
     name = "csv"
-    priority = 5
+    # Above folders: a table that names the pictures says more than the folders they lie in.
+    priority = 20
     layout = "a CSV file (or a folder with one) with a column 'image' and one for the target"
 
     def claims(self, data: Path) -> bool:
@@ -43,13 +44,14 @@ class CsvTable:
             raise DataError(
                 f"{table}: the group column {group_column!r} is missing; found {', '.join(header)}"
             )
-        special = {IMAGE, SPLIT, group_column}
+        # Tables written with row numbers have a first column without a name.
+        special = {"", IMAGE, SPLIT, group_column}
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
         for line, row in rows:
             image = row[IMAGE].strip().replace("\\", "/")
             path = root / image
-            if not image or not path.is_file():
+            if not image or not _is_file(path):
                 shown = image or f"{table.name} line {line}"
                 omissions.append(Omission(shown, f"{table.name} line {line}: no such file"))
                 continue
@@ -59,7 +61,8 @@ class CsvTable:
             annotations.append(Annotation(path, image, fields, side, group))
         if not annotations:
             raise DataError(f"{table}: none of its {len(rows)} rows names a file that exists")
-        return DataListing(root, self.name, tuple(annotations), tuple(omissions))
+        notes = (f"{table}: the column without a name is ignored",) if "" in header else ()
+        return DataListing(root, self.name, tuple(annotations), tuple(omissions), notes)
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
@@ -72,7 +75,7 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{table} is empty")
     first = text.splitlines()[0]
     delimiter = max(DELIMITERS, key=first.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restkey="", restval="")
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
     header = [name.strip() for name in reader.fieldnames or ()]
     if IMAGE not in header:
         raise DataError(f"{table}: the column 'image' is missing; found {', '.join(header)}")
@@ -80,13 +83,25 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{table}: two columns have the same name; found {', '.join(header)}")
     reader.fieldnames = header
     rows = []
-    for row in reader:
-        if row.get(""):
-            raise DataError(
-                f"{table} line {reader.line_num}: more values than the {len(header)} columns"
-            )
-        rows.append((reader.line_num, {name: row[name] or "" for name in header}))
+    try:
+        for row in reader:
+            if None in row:
+                raise DataError(
+                    f"{table} line {reader.line_num}: more values than the {len(header)} columns"
+                )
+            rows.append((reader.line_num, {name: row[name] or "" for name in header}))
+    except csv.Error as error:
+        raise DataError(
+            f"{table} after line {reader.line_num}: {error}; is a quotation mark open?"
+        ) from error
     return rows
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the system
+        return False
 
 
 def _side(text: str, table: Path, line: int) -> Split | None:

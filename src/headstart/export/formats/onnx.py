@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,10 +15,8 @@ from torch import nn
 
 from headstart.errors import ModelError
 from headstart.models.network import Network
+from headstart.models.onnx_graph import export_onnx
 from headstart.types import Size
-
-INPUT = "image"
-OPSET = 20
 
 
 class Deployed(nn.Module):
@@ -51,21 +46,9 @@ def export_graph(deployed: Deployed, outputs: Sequence[str], size: Size) -> onnx
         outputs: names of the outputs, in the order of the tuple.
         size: (height, width) of the input in pixels.
     """
-    # Two pictures: a batch of one would be taken for a constant.
     example = torch.zeros((2, *size, 3), dtype=torch.uint8)
-    with _quiet_exporter(), _constants_kept(deployed.finish) as constants:
-        program = torch.onnx.export(
-            deployed.eval(),
-            (example,),
-            input_names=[INPUT],
-            output_names=list(outputs),
-            dynamic_shapes={"image": {0: torch.export.Dim("batch", min=1)}},
-            opset_version=OPSET,
-            dynamo=True,
-        )
-    if program is None:
-        raise ModelError("torch gave no ONNX program")
-    graph: onnx.ModelProto = program.model_proto
+    with _constants_kept(deployed.finish) as constants:
+        graph = export_onnx(deployed, example, outputs, free_batch=True)
     for name, value in constants.items():
         set_constant(graph, name, value)
     return graph
@@ -103,27 +86,13 @@ def set_metadata(graph: onnx.ModelProto, values: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _constants_kept(finish: nn.Module) -> Iterator[dict[str, float]]:
-    """Gives scalar buffers a value that the exporter cannot optimise away, as it would a 1."""
+    """Gives scalar buffers values that the exporter can neither optimise away nor merge."""
     buffers = {name: buffer for name, buffer in finish.named_buffers() if not buffer.ndim}
     values = {name: float(buffer) for name, buffer in buffers.items()}
-    for buffer in buffers.values():
-        buffer.fill_(1.5)
+    for number, buffer in enumerate(buffers.values()):
+        buffer.fill_(1.5 + 0.25 * number)
     try:
         yield values
     finally:
         for name, buffer in buffers.items():
             buffer.fill_(values[name])
-
-
-@contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """The exporter reports its own progress on standard output and warns about its internals."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
 
-from headstart.models.heads import Head, PooledLinear
+from headstart.models.heads import Head, PooledLinear, mean_and_error
 from headstart.tasks.classification.spec import ClassSchema
+
+INVERSE_PENALTY = 0.1
+"""scikit-learn's C for one view of each picture: chosen by cross-validation on two sets of
+photographs (10 dishes, 2 insects), where 0.03 to 0.3 differed by less than their noise."""
 
 
 class Finish(nn.Module):
@@ -37,6 +45,32 @@ class ClassificationLearner:
         """One logit a class."""
         return PooledLinear(channels, len(schema.classes), dropout)
 
+    def initialise(
+        self,
+        head: nn.Module,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[int],
+        schema: ClassSchema,
+    ) -> None:
+        """Multinomial logistic regression on all given views."""
+        views = len(features)
+        present = np.unique(targets)
+        if len(present) < 2:
+            return
+        model = LogisticRegression(C=INVERSE_PENALTY / views, max_iter=300, tol=1e-3)
+        model.fit(features.reshape(-1, features.shape[2]), np.tile(targets, views))
+        weights, biases = model.coef_, model.intercept_
+        if len(present) == 2:
+            # Of two classes scikit-learn gives the difference of the logits.
+            weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
+            weights, biases = weights / 2, biases / 2
+        linear = cast("PooledLinear", head).linear
+        with torch.no_grad():
+            # A class without a training picture keeps a logit that never wins.
+            linear.bias.fill_(float(biases.min()) - 10.0)
+            linear.weight[present] = torch.from_numpy(weights).float()
+            linear.bias[present] = torch.from_numpy(biases).float()
+
     def encode(self, targets: Sequence[int], schema: ClassSchema) -> torch.Tensor:
         """Class indices (n,), int64."""
         return torch.tensor(targets, dtype=torch.int64)
@@ -47,9 +81,11 @@ class ClassificationLearner:
         """Cross-entropy with label smoothing."""
         return functional.cross_entropy(raw, encoded, label_smoothing=label_smoothing)
 
-    def epoch_metric(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> float:
+    def epoch_metric(
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor
+    ) -> tuple[float, float]:
         """Accuracy."""
-        return float((raw.argmax(dim=1) == encoded).float().mean())
+        return mean_and_error((raw.argmax(dim=1) == encoded).float())
 
     def finish(self, head: nn.Module) -> nn.Module:
         """Probabilities and unknown score."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from sklearn.linear_model import RidgeCV
 from torch import nn
 from torch.nn import functional
 
-from headstart.models.heads import Head, PooledLinear
+from headstart.models.heads import Head, PooledLinear, mean_and_error
 from headstart.tasks.regression.spec import NumberSchema
 
 
@@ -53,6 +56,24 @@ class RegressionLearner:
         """One number."""
         return NumberHead(channels, torch.tensor(targets, dtype=torch.float32), dropout)
 
+    def initialise(
+        self,
+        head: nn.Module,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[float],
+        schema: NumberSchema,
+    ) -> None:
+        """Ridge regression on the plain views, its penalty chosen by leave-one-out."""
+        if len(targets) < 2:
+            return
+        head = cast("NumberHead", head)
+        plain = features[0].astype(np.float64)
+        standard = (np.asarray(targets) - float(head.mean)) / float(head.deviation)
+        model = RidgeCV(alphas=np.logspace(-1, 4, 11)).fit(plain, standard)
+        with torch.no_grad():
+            head.linear.weight.copy_(torch.from_numpy(model.coef_[None]))
+            head.linear.bias.fill_(float(model.intercept_))
+
     def encode(self, targets: Sequence[float], schema: NumberSchema) -> torch.Tensor:
         """Numbers in their own unit (n, 1), float32."""
         return torch.tensor(targets, dtype=torch.float32)[:, None]
@@ -64,10 +85,12 @@ class RegressionLearner:
         head = cast("NumberHead", head)
         return functional.smooth_l1_loss(raw, (encoded - head.mean) / head.deviation, beta=0.5)
 
-    def epoch_metric(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> float:
+    def epoch_metric(
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor
+    ) -> tuple[float, float]:
         """Mean absolute error in the unit of the targets."""
         head = cast("NumberHead", head)
-        return float((raw * head.deviation + head.mean - encoded).abs().mean())
+        return mean_and_error((raw * head.deviation + head.mean - encoded).abs())
 
     def finish(self, head: nn.Module) -> nn.Module:
         """Values in the unit of the targets."""

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy.typing as npt
+import torch
 
+from headstart.errors import MissingExtraError
 from headstart.models.network import Prefix
+from headstart.training.engines.openvino_engine import OpenVinoEngine, is_installed
 from headstart.training.engines.torch_engine import TorchEngine
 from headstart.types import ImageArray, Size
 
@@ -23,9 +26,27 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, Callable[[Prefix, Size], Engine]] = {
+    "openvino-bfloat16": lambda prefix, size: OpenVinoEngine(prefix, size, BATCH, bfloat16=True),
+    "openvino-float32": lambda prefix, size: OpenVinoEngine(prefix, size, BATCH, bfloat16=False),
     "torch-bfloat16": lambda prefix, size: TorchEngine(prefix, bfloat16=True),
     "torch-float32": lambda prefix, size: TorchEngine(prefix, bfloat16=False),
 }
+
+OPENVINO_FROM = 1500
+"""With fewer views than this the conversion costs more time than OpenVINO saves."""
+
+
+def default_engine(views: int) -> str:
+    """The fastest engine for this processor, what is installed, and the number of views."""
+    precision = "bfloat16" if has_bfloat16() else "float32"
+    library = "openvino" if is_installed() and views >= OPENVINO_FROM else "torch"
+    return f"{library}-{precision}"
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16 itself."""
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def open_engine(name: str, prefix: Prefix, size: Size) -> Engine:
@@ -35,5 +56,10 @@ def open_engine(name: str, prefix: Prefix, size: Size) -> Engine:
         name: one of ``ENGINES``.
         prefix: the frozen part.
         size: (height, width) of the pictures.
+
+    Raises:
+        MissingExtraError: the engine's library is not installed.
     """
+    if name.startswith("openvino") and not is_installed():
+        raise MissingExtraError(f"The engine {name}", "openvino", "openvino")
     return ENGINES[name](prefix, size)

@@ -1,0 +1,56 @@
+"""The prefix in OpenVINO: several times faster than torch on processors with bfloat16."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from headstart.models.network import Prefix
+from headstart.models.onnx_graph import export_onnx
+from headstart.storage import cpu_count
+from headstart.types import ImageArray, Size
+
+MODULE = "openvino"
+
+
+def is_installed() -> bool:
+    """Whether the extra ``openvino`` is there; imports nothing."""
+    return importlib.util.find_spec(MODULE) is not None
+
+
+class OpenVinoEngine:
+    """Runs the prefix, converted to ONNX, for one fixed batch shape.
+
+    The ONNX file is read by OpenVINO's core: its own converter brings telemetry and is never
+    imported.
+
+    Args:
+        prefix: the frozen part; its weights are not changed.
+        size: (height, width) of the pictures in pixels.
+        batch: pictures a batch.
+        bfloat16: compute in bfloat16 instead of float32.
+    """
+
+    def __init__(self, prefix: Prefix, size: Size, batch: int, *, bfloat16: bool) -> None:
+        import openvino
+
+        example = torch.zeros((batch, *size, 3), dtype=torch.uint8)
+        graph = export_onnx(prefix, example, outputs=None, free_batch=False)
+        core = openvino.Core()
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": cpu_count(),
+        }
+        model = core.read_model(graph.SerializeToString(), b"")
+        self._compiled = core.compile_model(model, "CPU", settings)
+        self._outputs = list(self._compiled.outputs)
+
+    def run(self, images: ImageArray) -> tuple[npt.NDArray[Any], ...]:
+        """Maps (n, c, h, w), float32, of pictures (n, h, w, 3), uint8, RGB."""
+        found = self._compiled([images])
+        return tuple(np.array(found[output], dtype=np.float32) for output in self._outputs)

@@ -1,0 +1,132 @@
+"""What every registered backbone must do, with random weights: cut, normalise, group."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from headstart.errors import ConfigError
+from headstart.models.backbones import BACKBONES, load_backbone
+from headstart.models.heads import PooledLinear
+from headstart.models.network import Network, parameter_groups
+
+SIDE = 64
+OUTPUTS = 5
+
+
+@pytest.fixture(scope="module", params=sorted(BACKBONES))
+def network(request: pytest.FixtureRequest) -> Network:
+    torch.manual_seed(0)
+    backbone = load_backbone(request.param, pretrained=False)
+    head = PooledLinear(backbone.channels[-1], OUTPUTS, dropout=0.2)
+    nn.init.normal_(head.linear.weight)
+    return Network(backbone, head).eval()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (3, SIDE, SIDE, 3), generator=generator, dtype=torch.uint8)
+
+
+def test_there_are_backbones() -> None:
+    assert BACKBONES
+    assert all(name == info.name for name, info in BACKBONES.items())
+
+
+def test_an_unknown_backbone_names_the_closest() -> None:
+    for name in BACKBONES:
+        wrong = name[:-1] + "x"
+        with pytest.raises(ConfigError, match=rf"--backbone must be .*{name}.*, got '{wrong}'"):
+            load_backbone(wrong, pretrained=False)
+
+
+def test_rest_of_prefix_is_the_network_at_every_cut(
+    network: Network, pictures: torch.Tensor
+) -> None:
+    assert network.n_stages > 1
+    with torch.inference_mode():
+        whole = network(pictures)
+        assert whole.shape == (3, OUTPUTS)
+        assert whole.std() > 0
+        for stage in range(network.n_stages + 1):
+            prefix, rest = network.split(stage)
+            rest.eval()
+            torch.testing.assert_close(
+                rest(prefix(pictures)), whole, rtol=0, atol=0, msg=f"{stage}"
+            )
+
+
+def test_channels_are_as_declared(network: Network, pictures: torch.Tensor) -> None:
+    backbone = network.backbone
+    assert len(backbone.channels) == len(backbone.stages)
+    with torch.inference_mode():
+        features = backbone.normalise(pictures)
+        for number, (stage, channels) in enumerate(
+            zip(backbone.stages, backbone.channels, strict=True)
+        ):
+            features = stage(features)
+            assert features.shape[:2] == (3, channels), number
+        assert torch.equal(features, backbone(pictures))
+    assert features.shape[2:] == (SIDE // 32, SIDE // 32)
+
+
+def test_normalisation_follows_the_weights(network: Network) -> None:
+    """By hand: black is -mean / std, white is (1 - mean) / std, in units of pixels from 0 to 1."""
+    info = network.backbone.info
+    levels = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 1, 3)
+    found = network.backbone.normalise(levels)
+    assert found.shape == (2, 3, 1, 1)
+    for channel, (mean, std) in enumerate(zip(info.mean, info.std, strict=True)):
+        expected = [-mean / std, (1 - mean) / std]
+        assert found[:, channel, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_channels_are_red_green_blue(network: Network) -> None:
+    red = torch.zeros((1, 1, 1, 3), dtype=torch.uint8)
+    red[..., 0] = 255
+    found = network.backbone.normalise(red)[0, :, 0, 0]
+    black = network.backbone.normalise(torch.zeros_like(red))[0, :, 0, 0]
+    assert (found != black).tolist() == [True, False, False]
+
+
+def test_every_parameter_of_the_rest_is_in_one_group(network: Network) -> None:
+    for stage in range(network.n_stages + 1):
+        _, rest = network.split(stage)
+        groups = parameter_groups(rest, 1e-2, 0.1, 0.05)
+        grouped = [id(p) for group in groups for p in group["params"]]
+        assert len(grouped) == len(set(grouped))
+        assert set(grouped) == {id(p) for p in rest.parameters()}
+
+
+def test_the_parts_share_the_networks_parameters(network: Network) -> None:
+    everything = {id(p) for p in network.parameters()}
+    for stage in range(network.n_stages + 1):
+        prefix, rest = network.split(stage)
+        frozen = {id(p) for s in prefix.backbone.stages[:stage] for p in s.parameters()}
+        trained = {id(p) for p in rest.parameters()}
+        assert not frozen & trained
+        assert frozen | trained == everything
+
+
+def test_training_mode_leaves_statistics_of_the_backbone_alone(
+    network: Network, pictures: torch.Tensor
+) -> None:
+    prefix, rest = network.split(network.n_stages - 2)
+    before = {n: t.clone() for n, t in rest.state_dict().items() if "running" in n}
+    rest.train()
+    norms = [m for m in rest.stages.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert before
+    assert not any(m.training for m in norms)
+    assert rest.head.training
+    with torch.inference_mode():
+        rest(prefix(pictures))
+    after = rest.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    rest.eval()
+
+
+def test_licence_and_source_are_named() -> None:
+    assert all(info.license and info.source for info in BACKBONES.values())

@@ -1,0 +1,123 @@
+"""What holds for every reader that is found in ``data/readers``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headstart.config import DatasetOptions
+from headstart.data import readers
+from headstart.data.readers import Reader
+from headstart.errors import DataError
+from pictures import write_class_folders, write_class_table, write_split_folders
+
+# One data set in the layout of each reader: a new reader adds its line.
+EXAMPLES: dict[str, Callable[[Path], Path]] = {
+    "class-folders": lambda root: write_split_folders(root, {"train": 2, "test": 1}),
+    "csv": lambda root: write_class_table(root, 2),
+}
+
+READERS = readers.readers()
+every_reader = pytest.mark.parametrize("reader", READERS, ids=[r.name for r in READERS])
+
+
+def test_every_reader_has_an_example() -> None:
+    assert {reader.name for reader in READERS} == set(EXAMPLES)
+
+
+def test_names_and_priorities_are_unique_and_falling() -> None:
+    assert len({reader.name for reader in READERS}) == len(READERS)
+    priorities = [reader.priority for reader in READERS]
+    assert priorities == sorted(set(priorities), reverse=True)
+
+
+@every_reader
+def test_it_is_chosen_for_its_own_layout(reader: Reader, tmp_path: Path) -> None:
+    data = EXAMPLES[reader.name](tmp_path / "data")
+    assert reader.claims(data)
+    listing = readers.read(data, DatasetOptions())
+    assert listing.layout == reader.name
+    assert not listing.omissions
+
+
+@every_reader
+def test_pictures_are_listed_once_with_relative_names(reader: Reader, tmp_path: Path) -> None:
+    listing = reader.read(EXAMPLES[reader.name](tmp_path / "data"), DatasetOptions())
+    images = [annotation.image for annotation in listing.annotations]
+    assert len(images) == len(set(images)) >= 6
+    for annotation in listing.annotations:
+        assert annotation.path == listing.root / annotation.image
+        assert annotation.path.is_file()
+        assert "\\" not in annotation.image
+        assert annotation.fields
+        assert all(isinstance(text, str) for text in annotation.fields.values())
+        assert annotation.split in (None, "train", "val", "test")
+
+
+@every_reader
+def test_the_order_is_stable(reader: Reader, tmp_path: Path) -> None:
+    data = EXAMPLES[reader.name](tmp_path / "data")
+    assert reader.read(data, DatasetOptions()) == reader.read(data, DatasetOptions())
+
+
+@every_reader
+def test_no_picture_is_opened(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = EXAMPLES[reader.name](tmp_path / "data")
+    pictures = sorted(data.parent.rglob("*.png"))
+    assert pictures
+    for path in pictures:
+        path.write_bytes(b"no picture at all")
+    assert reader.claims(data)
+    assert len(reader.read(data, DatasetOptions()).annotations) == len(pictures)
+
+
+@every_reader
+def test_a_picture_that_vanished_is_not_listed(reader: Reader, tmp_path: Path) -> None:
+    data = EXAMPLES[reader.name](tmp_path / "data")
+    before = reader.read(data, DatasetOptions()).annotations
+    before[0].path.unlink()
+    after = reader.read(data, DatasetOptions()).annotations
+    assert after == before[1:]
+
+
+@every_reader
+def test_it_does_not_claim_what_holds_nothing(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("hello", encoding="utf-8")
+    assert not reader.claims(tmp_path / "empty")
+    assert not reader.claims(tmp_path / "notes.txt")
+    assert not reader.claims(tmp_path)
+
+
+@every_reader
+def test_it_leaves_the_layouts_of_the_others_alone(reader: Reader, tmp_path: Path) -> None:
+    others = [other for other in EXAMPLES if other != reader.name]
+    assert others
+    for other in others:
+        data = EXAMPLES[other](tmp_path / other)
+        assert readers.read(data, DatasetOptions()).layout == other
+
+
+def test_unknown_data_names_all_layouts(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        readers.read(tmp_path, DatasetOptions())
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path} has no layout that is known. Known are: ")
+    assert len(READERS) >= 2
+    for reader in READERS:
+        assert reader.layout in message
+
+
+def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing does not exist"):
+        readers.read(tmp_path / "nothing", DatasetOptions())
+
+
+def test_pictures_without_folders_or_table_have_no_layout(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, {"disc": 1})
+    with pytest.raises(DataError, match=r"disc has no layout that is known"):
+        readers.read(tmp_path / "disc", DatasetOptions())

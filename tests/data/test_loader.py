@@ -1,0 +1,108 @@
+"""Which picture comes in which batch and view."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from headstart.data.loader import EpochOrder, Item, Maps, plain_loader, train_loader
+
+
+def batches(
+    pictures: int,
+    views: int = 3,
+    batch_size: int = 4,
+    seed: int = 1,
+    phase: str = "head",
+    epoch: int = 0,
+) -> list[list[Item]]:
+    order = EpochOrder(pictures, views, batch_size, seed, phase)
+    order.set_epoch(epoch)
+    found = list(order)
+    assert len(found) == len(order)
+    return found
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 2}, {"phase": "tune"}, {"epoch": 1}], ids=["seed", "phase", "epoch"]
+)
+def test_the_order_is_a_function_of_seed_phase_and_epoch(change: dict[str, Any]) -> None:
+    plain = batches(40)
+    torch.manual_seed(99)
+    assert batches(40) == plain
+    assert batches(40, **change) != plain
+    assert batches(40, **change) == batches(40, **change)
+
+
+def test_iterating_twice_without_a_new_epoch_repeats() -> None:
+    order = EpochOrder(10, 3, 4, 1, "head")
+    assert list(order) == list(order)
+    order.set_epoch(3)
+    assert list(order) == batches(10, epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "sizes"),
+    [
+        (8, [4, 4]),
+        (10, [4, 4, 2]),
+        (9, [4, 4]),  # a last batch of one has no variance
+        (5, [4]),
+        (4, [4]),
+        (2, [2]),
+        (1, [1]),  # but the only batch stays
+    ],
+)
+def test_batches_hold_every_picture_once(pictures: int, sizes: list[int]) -> None:
+    found = batches(pictures)
+    assert [len(batch) for batch in found] == sizes
+    seen = [picture for batch in found for picture, _ in batch]
+    assert len(set(seen)) == len(seen) == sum(sizes)
+    assert set(seen) <= set(range(pictures))
+
+
+def test_whoever_is_left_out_has_a_turn_in_another_epoch() -> None:
+    left_out = {
+        (
+            set(range(9)) - {picture for batch in batches(9, epoch=epoch) for picture, _ in batch}
+        ).pop()
+        for epoch in range(8)
+    }
+    assert len(left_out) > 1
+
+
+def test_every_view_is_drawn_about_equally_often() -> None:
+    views = [view for epoch in range(20) for batch in batches(60, epoch=epoch) for _, view in batch]
+    assert len(views) == 1200
+    # 400 each; the standard deviation is 16.3.
+    assert all(abs(views.count(view) - 400) < 66 for view in range(3))
+    assert {view for batch in batches(60, views=1) for _, view in batch} == {0}
+
+
+class Numbered:
+    """Maps that say whose they are."""
+
+    def maps(self, item: Item) -> Maps:
+        picture, view = item
+        return torch.tensor([picture, view]), torch.full((2, 2), float(picture))
+
+
+def test_the_training_loader_brings_maps_and_targets_in_order() -> None:
+    targets = torch.arange(10) * 100
+    order = EpochOrder(10, 3, 4, 1, "head")
+    loaded = list(train_loader(Numbered(), targets, order))
+    assert len(loaded) == 3
+    for ((who, maps), target), batch in zip(loaded, order, strict=True):
+        assert who.tolist() == [list(item) for item in batch]
+        assert target.tolist() == [100 * picture for picture, _ in batch]
+        assert maps.shape == (len(batch), 2, 2)
+
+
+def test_the_plain_loader_shows_every_picture_once_in_order() -> None:
+    loaded = list(plain_loader(Numbered(), torch.arange(9) * 100, 4))
+    assert [len(target) for _, target in loaded] == [4, 4, 1]
+    rows = [row for (who, _), _ in loaded for row in who.tolist()]
+    assert rows == [[picture, 0] for picture in range(9)]
+    assert torch.cat([target for _, target in loaded]).tolist() == [100 * at for at in range(9)]

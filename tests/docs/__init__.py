@@ -1,0 +1,1 @@
+"""Tests of the documentation: it is generated where it can be, and true where it cannot."""

@@ -1,0 +1,1 @@
+"""Tests of exported files, and the tiny model that other tests need."""

@@ -1,0 +1,129 @@
+"""A network of three small stages: exported and written as a model folder within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from headstart import tasks
+from headstart.export.bundle import write_model_folder
+from headstart.export.card import model_card
+from headstart.export.formats.onnx import Deployed, export_graph, set_constant
+from headstart.models.backbones import Backbone, BackboneInfo
+from headstart.models.heads import Head
+from headstart.models.network import Network
+from headstart.runtime.backends.onnx import OnnxBackend
+from headstart.runtime.model_folder import ModelDescription
+from headstart.runtime.preprocess import Preprocess
+from headstart.types import ImageArray, Size
+
+TINY_SIZE: Size = (32, 32)
+CHANNELS = 12
+
+
+def _no_weights() -> Path:
+    raise FileNotFoundError("the tiny backbone has no weights")
+
+
+INFO = BackboneInfo(
+    name="tiny",
+    timm_name="none",
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.25, 0.3),
+    weights_file=_no_weights,
+    rename=lambda key, network: key,
+    license="none",
+    source="random numbers",
+)
+
+
+def tiny_backbone(seed: int = 0) -> Backbone:
+    """Convolutions with BatchNorm whose statistics differ from those of a new layer."""
+    torch.manual_seed(seed)
+    channels = [3, 6, 8, CHANNELS]
+    stages: list[nn.Module] = []
+    for before, after in zip(channels[:-1], channels[1:], strict=True):
+        norm = nn.BatchNorm2d(after)
+        norm.running_mean = 0.1 * torch.randn(after)
+        norm.running_var = torch.rand(after) + 0.5
+        stages.append(nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), norm, nn.ReLU6()))
+    return Backbone(INFO, stages, channels[1:], "random").eval()
+
+
+def tiny_network(task: str, schema: Any, targets: Sequence[Any], seed: int = 0) -> Network:
+    """A network whose head has random weights, so that its answers differ by picture."""
+    backbone = tiny_backbone(seed)
+    head = tasks.learner(task).head(CHANNELS, schema, targets, 0.0)
+    assert isinstance(head, Head)
+    for parameter in head.parameters():
+        nn.init.normal_(parameter)
+    return Network(backbone, head).eval()
+
+
+def deployed(task: str, network: Network) -> Deployed:
+    return Deployed(network, tasks.learner(task).finish(network.head))
+
+
+def random_inputs(count: int, size: Size = TINY_SIZE, seed: int = 0) -> ImageArray:
+    """Pictures (count, *size, 3), uint8."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (count, size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def write_tiny_model(
+    folder: Path,
+    task: str,
+    schema: Any,
+    targets: Sequence[Any],
+    *,
+    calibration: Mapping[str, float] | None = None,
+    seen: Mapping[str, tuple[str, ...]] | None = None,
+) -> ModelDescription:
+    """Exports a tiny network and writes its model folder."""
+    spec = tasks.spec(task)
+    network = tiny_network(task, schema, targets)
+    whole = deployed(task, network)
+    graph = export_graph(whole, spec.outputs, TINY_SIZE)
+    for name, _ in whole.finish.named_buffers():
+        if name in (calibration or {}):
+            set_constant(graph, name, (calibration or {})[name])
+    return write_folder_of(folder, graph, network, task, schema, calibration or {}, seen or {})
+
+
+def write_folder_of(
+    folder: Path,
+    graph: onnx.ModelProto,
+    network: Network,
+    task: str,
+    schema: Any,
+    calibration: Mapping[str, float],
+    seen: Mapping[str, tuple[str, ...]],
+) -> ModelDescription:
+    """Writes the model folder of a graph of the size ``TINY_SIZE``."""
+    info = network.backbone.info
+    description = ModelDescription(
+        task=task,
+        schema=schema,
+        preprocess=Preprocess(TINY_SIZE),
+        calibration=calibration,
+        backbone=info.name,
+        outputs=tasks.spec(task).outputs,
+        seen=seen,
+        files={},
+        details={
+            "headstart_version": "0.0.0",
+            "weights": {"license": info.license, "source": info.source},
+            "agreement": {"checked_by": "nobody", "n_images": 0, "max_difference": 0.0},
+            "test": {"n_images": 0, "metrics": {}},
+        },
+    )
+    card = model_card(description, folder.name, {"train": 1, "val": 1, "test": 1})
+    golden = (OnnxBackend(graph.SerializeToString()), list(random_inputs(3)))
+    return write_model_folder(folder, description, graph, network.state_dict(), card, golden)

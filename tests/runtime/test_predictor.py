@@ -1,0 +1,198 @@
+"""A model folder that answers; its graph is written by hand, so that answers can be worked out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from headstart.errors import ModelError, UnreadableImageError
+from headstart.runtime import model_folder
+from headstart.runtime.backends.onnx import OnnxBackend
+from headstart.runtime.model_folder import ModelDescription, read_description
+from headstart.runtime.predictor import Model, load_input, run_paths
+from headstart.runtime.preprocess import Preprocess
+from headstart.storage import read_json, write_bytes, write_json
+from headstart.tasks.classification.spec import ClassSchema
+from headstart.types import ImageArray
+from pictures import write_picture
+
+PREPROCESS = Preprocess((32, 32))
+
+
+def graph() -> bytes:
+    """Logits are the mean of each colour over 25.5, so 0 to 10."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "unit"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        helper.make_node("ReduceMax", ["logits", "last"], ["unknown_score"], keepdims=0),
+    ]
+    constants = [
+        helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2]),
+        helper.make_tensor("last", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("unit", TensorProto.FLOAT, [], [25.5]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", 32, 32, 3])
+    outputs = [
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3]),
+        helper.make_tensor_value_info("unknown_score", TensorProto.FLOAT, ["n"]),
+    ]
+    made = helper.make_graph(nodes, "colours", [image], outputs, constants)
+    opset = helper.make_opsetid("", 20)
+    content: bytes = helper.make_model(
+        made, opset_imports=[opset], ir_version=onnx.IR_VERSION_2023_5_5
+    ).SerializeToString()
+    return content
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    content = graph()
+    description = ModelDescription(
+        task="classification",
+        schema=ClassSchema(("red", "green", "blue")),
+        preprocess=PREPROCESS,
+        calibration={"unknown_threshold": 4.0},
+        backbone="none",
+        outputs=("probabilities", "unknown_score"),
+        seen={"train": ("f1", "f2"), "val": ("f3",)},
+        files={model_folder.GRAPH: hashlib.sha256(content).hexdigest()},
+        details={"licence": "none"},
+    )
+    write_json(tmp_path / "model" / "model.json", description.to_json())
+    write_bytes(tmp_path / "model" / "model.onnx", content)
+    return tmp_path / "model"
+
+
+def flat(*colour: int) -> ImageArray:
+    return np.full((32, 32, 3), colour, np.uint8)
+
+
+def test_the_description_comes_back(folder: Path) -> None:
+    found = read_description(folder)
+    assert found.schema == ClassSchema(("red", "green", "blue"))
+    assert found.preprocess == PREPROCESS
+    assert found.seen == {"train": ("f1", "f2"), "val": ("f3",)}
+    assert found.details["licence"] == "none"
+    assert dataclasses.replace(found).to_json() == read_json(folder / "model.json")
+
+
+def test_an_answer_worked_out_by_hand(folder: Path) -> None:
+    prediction: Any = Model(folder).predict(flat(0, 255, 51))
+    # Logits 0, 10, 2: the softmax is e^10 / (1 + e^10 + e^2) and so on.
+    total = 1 + np.exp(10) + np.exp(2)
+    assert list(prediction.scores) == ["green", "blue", "red"]
+    assert list(prediction.scores.values()) == pytest.approx(
+        [np.exp(10) / total, np.exp(2) / total, 1 / total], rel=1e-4
+    )
+    assert (prediction.label, prediction.unknown) == ("green", False)
+    assert prediction.unknown_score == pytest.approx(10)
+    grey: Any = Model(folder).predict(flat(60, 60, 60), top_k=2)
+    assert (len(grey.scores), grey.unknown) == (2, True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
+def test_answers_keep_the_order_and_unreadable_ones_their_place(
+    folder: Path, batch_size: int
+) -> None:
+    images = [
+        ("one", flat(255, 0, 0)),
+        ("text", b"no picture"),
+        ("lost", Path("nowhere.png")),
+        ("two", flat(0, 0, 255)),
+        ("three", flat(0, 255, 0)),
+    ]
+    answers = list(Model(folder).predict_many(iter(images), batch_size=batch_size, top_k=1))
+    found = [answer.to_json() for answer in answers]
+    assert [(entry["image"], entry.get("label"), entry.get("error")) for entry in found] == [
+        ("one", "red", None),
+        ("text", None, "cannot be decoded (not a picture of a known format)"),
+        ("lost", None, "the file does not exist"),
+        ("two", "blue", None),
+        ("three", "green", None),
+    ]
+    assert "error" not in found[0]
+    assert found[0]["task"] == "classification"
+    assert list(Model(folder).predict_many([])) == []
+
+
+def test_scoring_files_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+    paths = [write_picture(tmp_path / f"{at}.png", flat(at * 40, 9, 9)) for at in range(5)]
+    backend = OnnxBackend(graph())
+    seen: list[int] = []
+    found = run_paths(backend, paths, PREPROCESS, batch_size=2, advance=seen.append)
+    assert seen == [2, 2, 1]
+    assert found["unknown_score"] == pytest.approx(
+        [9 / 25.5, 40 / 25.5, 80 / 25.5, 120 / 25.5, 160 / 25.5]
+    )
+    together = run_paths(backend, paths, PREPROCESS)
+    np.testing.assert_allclose(together["probabilities"], found["probabilities"], rtol=1e-6)
+    paths[3].write_bytes(b"")
+    with pytest.raises(UnreadableImageError, match=r"3\.png cannot be decoded"):
+        run_paths(backend, paths, PREPROCESS)
+
+
+def test_the_input_has_the_size_and_white_of_the_model() -> None:
+    deep = Preprocess((32, 48), "squash", 1000)
+    assert load_input(flat(1, 2, 3), deep).shape == (32, 48, 3)
+
+
+def damaged(**changes: Any) -> Any:
+    def change(folder: Path) -> None:
+        write_json(folder / "model.json", {**read_json(folder / "model.json"), **changes})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda folder: (folder / "model.json").unlink(),
+            r"model is not a model folder: model\.json is missing$",
+        ),
+        (
+            damaged(schema_version=99),
+            r"model\.json has schema version 99, this headstart reads 1: update headstart",
+        ),
+        (damaged(input={}), r"model\.json cannot be read: KeyError: 'resize'"),
+        (
+            damaged(task="juggling"),
+            r"model\.json cannot be read: ConfigError: task must be one of .*, got 'juggling'",
+        ),
+        (
+            lambda folder: (folder / "model.json").write_text("{", encoding="utf-8"),
+            r"model\.json cannot be read: JSONDecodeError: ",
+        ),
+        (
+            lambda folder: (folder / "model.onnx").unlink(),
+            r"model\.onnx cannot be read: No such file or directory",
+        ),
+        (
+            lambda folder: (folder / "model.onnx").write_bytes(b"other"),
+            r"model\.onnx was altered: its SHA-256 is not the one in model\.json",
+        ),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(folder: Path, damage: Any, message: str) -> None:
+    damage(folder)
+    with pytest.raises(ModelError, match=message):
+        Model(folder)
+
+
+def test_the_folder_of_a_run_hints_at_its_model(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.json is missing; did you mean .*model\?"):
+        Model(folder.parent)
+
+
+def test_what_is_no_graph_is_refused() -> None:
+    with pytest.raises(ModelError, match="onnxruntime cannot load the graph: "):
+        OnnxBackend(b"no graph")

@@ -1,0 +1,239 @@
+"""Two phases: the same seed gives the same weights, also when they were killed in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headstart.models.network import Network
+from headstart.progress import QuietProgress
+from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
+from training.small import Counting, KilledError, Killing, Small, same_state
+
+PHASES = ("head", "finetune")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return Small.make(tmp_path_factory.mktemp("small"))
+
+
+def train(small: Small, run: Path, progress: Any = None, **settings: object) -> Network:
+    network = small.network()
+    small.phases(run, network, **settings).train(progress or QuietProgress())
+    return network
+
+
+@pytest.fixture(scope="module")
+def whole(small: Small, tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, Path]:
+    """A run that was left alone."""
+    run = tmp_path_factory.mktemp("whole")
+    return train(small, run), run
+
+
+def journal(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def steps_an_epoch(small: Small) -> int:
+    """Each picture once an epoch; a last batch of one is dropped."""
+    full, left = divmod(small.plan.n_train, small.config.batch_size)
+    return full + (left > 1)
+
+
+def test_training_changes_the_rest_and_not_the_prefix(
+    small: Small, whole: tuple[Network, Path]
+) -> None:
+    new, trained = small.network(), whole[0]
+    assert same_state(new.backbone.stages[0], trained.backbone.stages[0])
+    assert not same_state(new.backbone.stages[1], trained.backbone.stages[1])
+    assert not same_state(new.head, trained.head)
+
+
+def test_the_same_seed_gives_the_same_weights(
+    small: Small, whole: tuple[Network, Path], tmp_path: Path
+) -> None:
+    again = train(small, tmp_path)
+    assert same_state(again, whole[0])
+    assert journal(tmp_path) == journal(whole[1])
+
+
+def test_another_seed_gives_other_weights(
+    small: Small, whole: tuple[Network, Path], tmp_path: Path
+) -> None:
+    # Another seed has other views: they are stored under its name.
+    other = Small(
+        small.manifest,
+        small.config.model_copy(update={"seed": 1}),
+        small.plan,
+        small.cache,
+        small.images,
+        small.preprocess,
+    )
+    other.stored(other.network()).compute(other.views(), other.images, QuietProgress())
+    assert not same_state(train(other, tmp_path), whole[0])
+
+
+@pytest.mark.parametrize("epoch", range(5), ids=lambda at: f"epoch-{at}")
+def test_killed_within_any_epoch_and_resumed(
+    small: Small, whole: tuple[Network, Path], tmp_path: Path, epoch: int
+) -> None:
+    """Epochs 0 and 1 are the head's, 2 to 4 those of head and stages."""
+    killing = Killing(after=epoch * steps_an_epoch(small) + 1)
+    with pytest.raises(KilledError):
+        train(small, tmp_path, killing)
+    assert len(journal(tmp_path)) == epoch if epoch else not (tmp_path / "metrics.jsonl").exists()
+    resumed = train(small, tmp_path)
+    assert same_state(resumed, whole[0])
+    assert journal(tmp_path) == journal(whole[1])
+
+
+@pytest.mark.parametrize("write", [1, 2, 3, 5])
+def test_killed_between_journal_and_checkpoint(
+    small: Small,
+    whole: tuple[Network, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write: int,
+) -> None:
+    """The journal and the kept state are then one epoch ahead of the checkpoint."""
+    save, count = AtomicCheckpointIO.save_checkpoint, iter(range(1, 100))
+
+    def killed(self: AtomicCheckpointIO, *args: Any, **options: Any) -> None:
+        if next(count) == write:
+            raise KilledError
+        save(self, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", killed)
+        with pytest.raises(KilledError):
+            train(small, tmp_path)
+    assert len(journal(tmp_path)) == write
+    assert same_state(train(small, tmp_path), whole[0])
+    assert journal(tmp_path) == journal(whole[1])
+
+
+def test_killed_twice(small: Small, whole: tuple[Network, Path], tmp_path: Path) -> None:
+    steps = steps_an_epoch(small)
+    for after in (steps + 1, 2 * steps + 2):
+        with pytest.raises(KilledError):
+            train(small, tmp_path, Killing(after))
+    assert same_state(train(small, tmp_path), whole[0])
+
+
+def test_the_journal_has_every_epoch_once(small: Small, whole: tuple[Network, Path]) -> None:
+    lines = journal(whole[1])
+    assert [(line["phase"], line["epoch"]) for line in lines] == [
+        ("head", 0),
+        ("head", 1),
+        ("finetune", 0),
+        ("finetune", 1),
+        ("finetune", 2),
+    ]
+    keys = {"phase", "epoch", "train_loss", "val_loss", "val_metric", "lr"}
+    assert all(line.keys() >= keys for line in lines)
+    assert all(0 <= line["val_metric"] <= 1 for line in lines)
+
+
+def test_a_finished_run_is_not_trained_further(small: Small, whole: tuple[Network, Path]) -> None:
+    network, run = whole
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    counting = Counting()
+    again = train(small, run, counting)
+    assert counting.steps == {}
+    assert same_state(again, network)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_phase_that_ended_early_stays_ended(small: Small, tmp_path: Path) -> None:
+    """At this rate the score does not move: patience 1 ends the phase of 2 epochs after 1 or 2."""
+    settings = {"patience": 1, "head_lr": 1e-12}
+    many = Small(
+        small.manifest,
+        small.config,
+        small.plan.__class__(**{**vars(small.plan), "freeze_epochs": 9, "epochs": 0}),
+        small.cache,
+        small.images,
+        small.preprocess,
+    )
+    first = train(many, tmp_path, **settings)
+    lines = journal(tmp_path)
+    assert 1 <= len(lines) <= 3
+    assert is_finished(tmp_path / "checkpoints", "head")
+    counting = Counting()
+    again = train(many, tmp_path, counting, **settings)
+    assert counting.steps == {}
+    assert journal(tmp_path) == lines
+    assert same_state(first, again)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_checkpoints_hold_tensors_and_plain_values(whole: tuple[Network, Path], phase: str) -> None:
+    """Loading with ``weights_only`` allows more than this; objects of libraries age badly."""
+    path = whole[1] / "checkpoints" / f"{phase}-last.ckpt"
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    assert checkpoint["state_dict"]
+    strange = set(_strange(checkpoint))
+    assert not strange, strange
+
+
+def _strange(value: Any, where: str = "") -> list[str]:
+    if isinstance(value, Mapping):
+        return [s for key, item in value.items() for s in _strange(item, f"{where}/{key}")]
+    if isinstance(value, list | tuple):
+        return [s for item in value for s in _strange(item, where)]
+    if type(value) in (int, float, bool, str, type(None), torch.Tensor):
+        return []
+    return [f"{where}: {type(value).__name__}"]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_kept_state_is_safetensors(whole: tuple[Network, Path], phase: str) -> None:
+    state = load_state(whole[1] / "checkpoints" / f"{phase}-best.safetensors")
+    assert state
+    if phase == PHASES[-1]:
+        _, rest = whole[0].split(1)
+        assert all(torch.equal(tensor, state[name]) for name, tensor in rest.state_dict().items())
+
+
+def test_no_half_written_file_is_left(whole: tuple[Network, Path]) -> None:
+    assert not list(whole[1].rglob("*.tmp"))
+
+
+def test_tensorboard_logs_are_written(whole: tuple[Network, Path]) -> None:
+    for phase in PHASES:
+        assert list((whole[1] / "logs" / phase).glob("events.out.tfevents.*"))
+
+
+def test_a_phase_that_harms_is_undone(small: Small, tmp_path: Path) -> None:
+    """The first phase alone and both phases, the second one with a rate that destroys."""
+    plan = vars(small.plan)
+
+    def variant(**changes: object) -> Small:
+        changed = small.plan.__class__(**{**plan, **changes})
+        return Small(
+            small.manifest, small.config, changed, small.cache, small.images, small.preprocess
+        )
+
+    learned = train(variant(epochs=0), tmp_path / "head")
+    both = train(variant(lr=10.0, epochs=2), tmp_path / "both")
+    lines = journal(tmp_path / "both")
+    best = max(line["val_metric"] for line in lines if line["phase"] == "head")
+    assert lines[-1]["val_metric"] < best
+    assert same_state(learned, both)
+
+
+def test_pretrained_features_do_not_depend_on_training(
+    small: Small, whole: tuple[Network, Path]
+) -> None:
+    """The out-of-fold score of a resumed run is that of a run left alone."""
+    before = small.phases(whole[1], small.network()).pretrained_features()
+    assert before.shape == (small.plan.n_train + small.plan.n_val, 12)
+    phases = small.phases(whole[1], small.network())
+    phases.train(QuietProgress())
+    assert (phases.pretrained_features() == before).all()

@@ -1,0 +1,154 @@
+"""The plan: choices that depend on nothing but data, settings and processor; bytes by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from headstart.config import TrainConfig, train_config
+from headstart.errors import ConfigError
+from headstart.models.backbones import load_backbone
+from headstart.models.heads import PooledLinear
+from headstart.models.network import Network
+from headstart.training import plan as plan_module
+from headstart.training.plan import Plan
+from headstart.types import Manifest, Record, Split
+
+CHANNELS_BEFORE_STAGE_6 = 192
+"""Of EfficientNet-Lite0 (M. Tan, 2020); its map at 64 px is 2 x 2."""
+
+VIEW_BYTES = CHANNELS_BEFORE_STAGE_6 * 2 * 2 * 2
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    return Network(backbone, PooledLinear(backbone.channels[-1], 3, 0.2)).eval()
+
+
+@pytest.fixture(autouse=True)
+def _no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each measured step takes longer than the one before it."""
+    clock = itertools.count(1)
+    monkeypatch.setattr(plan_module, "_seconds", lambda work: next(clock) / 1000)
+
+
+def manifest(train: int = 1000, val: int = 100, test: int = 50) -> Manifest:
+    sides: list[Split] = ["train"] * train + ["val"] * val + ["test"] * test
+    records = [
+        Record(Path(f"{at}.png"), f"{at}.png", f"{at:032x}", f"{at:032x}", at % 3, side)
+        for at, side in enumerate(sides)
+    ]
+    return Manifest(Path(), "classification", None, tuple(records))
+
+
+def make_plan(config: TrainConfig, manifest: Manifest, network: Network) -> Plan:
+    return plan_module.make_plan(config, manifest, network)[0]
+
+
+def config(**settings: object) -> TrainConfig:
+    return TrainConfig.model_validate(
+        {"data": Path("photos"), "image_size": 64, "engine": "torch-float32", **settings}
+    )
+
+
+def test_choices_do_not_depend_on_measurements(network: Network) -> None:
+    first, second = (make_plan(config(), manifest(), network) for _ in range(2))
+    assert first.expected_seconds != second.expected_seconds
+    blank = {"expected_seconds": {}}
+    assert dataclasses.replace(first, **blank) == dataclasses.replace(second, **blank)
+    assert (first.n_train, first.n_val, first.n_test) == (1000, 100, 50)
+    assert first.n_stages == 8
+
+
+def test_what_was_given_is_kept(network: Network) -> None:
+    given = {
+        "split_stage": 4,
+        "views": 1,
+        "epochs": 7,
+        "freeze_epochs": 0,
+        "lr": 0.5,
+        "engine": "torch-float32",
+        "precision": "32-true",
+    }
+    plan = make_plan(config(**given), manifest(), network)
+    assert {name: getattr(plan, name) for name in given} == given
+    assert plan.settings() == given
+
+
+def test_bytes_by_hand(network: Network) -> None:
+    plan = make_plan(config(split_stage=6, views=2), manifest(), network)
+    assert plan.store_bytes == VIEW_BYTES * (1000 * 3 + 100)
+
+
+def test_fewer_views_are_stored_where_they_do_not_fit(network: Network) -> None:
+    """By hand: 5,000,000 bytes hold 3,255 views: 3 of each of 1,000 pictures and 100."""
+    limited = config(split_stage=6, views=5, max_store_bytes=5_000_000)
+    plan = make_plan(limited, manifest(), network)
+    assert plan.views == 2
+    assert plan.store_bytes <= 5_000_000
+
+
+def test_the_strategy_features_trains_the_head_alone(network: Network) -> None:
+    plan = make_plan(config(strategy="features", epochs=9), manifest(), network)
+    assert plan.split_stage == plan.n_stages
+    assert plan.epochs == 0
+    assert plan.store_bytes == 1280 * 2 * (1000 * (plan.views + 1) + 100)
+    assert "the whole backbone" in plan.describe()
+
+
+def test_a_stage_that_does_not_exist_is_refused(network: Network) -> None:
+    message = r"--split-stage must be 0 to 8 for efficientnet_lite0, got 9"
+    with pytest.raises(ConfigError, match=message):
+        make_plan(config(split_stage=9), manifest(), network)
+
+
+def test_an_engine_that_does_not_exist_is_refused(network: Network) -> None:
+    message = r"--engine must be one of .*torch-float32.*, got 'abacus'"
+    with pytest.raises(ConfigError, match=message):
+        make_plan(config(engine="abacus"), manifest(), network)
+
+
+def test_wrong_choices_are_listed_together(network: Network) -> None:
+    with pytest.raises(ConfigError) as caught:
+        make_plan(config(engine="abacus", split_stage=99), manifest(), network)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize("stage", [0, 8])
+def test_the_first_and_the_last_cut_are_planned(network: Network, stage: int) -> None:
+    plan = make_plan(config(split_stage=stage, views=0), manifest(40, 10, 10), network)
+    assert plan.split_stage == stage
+    assert plan.store_bytes > 0
+
+
+def test_the_plan_survives_json(network: Network) -> None:
+    plan = make_plan(config(), manifest(), network)
+    assert Plan.from_json(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
+
+
+@pytest.mark.parametrize("strategy", ["features", "finetune"])
+def test_the_settled_configuration_gives_the_same_plan(
+    network: Network, tmp_path: Path, strategy: str
+) -> None:
+    """``config.yaml`` of a run, given to another one with ``--config``."""
+    asked = config(strategy=strategy)
+    plan = make_plan(asked, manifest(), network)
+    file = tmp_path / "config.yaml"
+    file.write_text(asked.model_copy(update=plan.settings()).to_yaml())
+    again = make_plan(train_config({}, file), manifest(), network)
+    blank = {"expected_seconds": {}}
+    assert dataclasses.replace(again, **blank) == dataclasses.replace(plan, **blank)
+
+
+def test_a_person_reads_views_bytes_epochs_and_time(network: Network) -> None:
+    asked = config(split_stage=6, views=2, epochs=7, freeze_epochs=3, engine="torch-float32")
+    text = make_plan(asked, manifest(), network).describe()
+    for part in ("stages 0 to 5 of 8", "torch-float32", "2 augmented + 1 plain", "5 MB"):
+        assert part in text
+    assert "3 epochs of the head, then 7 of head and stages 6 and up" in text
+    assert "time   about" in text
