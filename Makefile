@@ -21,7 +21,7 @@ install: $(INSTALLED) ## create .venv with all that development needs, about 6.5
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): some minutes, mostly torch"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[train,demo,dev]'
+	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[train,openvino,demo,dev]'
 	@touch $@
 
 demo: install ## train on the photographs of solar cells and show the result in runs/demo

@@ -42,8 +42,11 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: Path
+    # Name of the task; None infers it from the labels.
     task: str | None = None
+    # The pretrained network whose first stages stay frozen.
     backbone: str = "efficientnet_lite0"
+    # features trains the head alone, finetune the head and the last stages.
     strategy: Strategy = "finetune"
     # Passes over the training pictures in the second phase (head and last stages).
     epochs: Annotated[int | None, Field(ge=1, le=10_000)] = None
@@ -53,9 +56,12 @@ class TrainConfig(BaseModel):
     lr: Annotated[float | None, Field(gt=0, le=10)] = None
     # Peak learning rate of the first phase, which starts from the solution of a convex problem.
     head_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    # Pictures in one step of the optimizer.
     batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
     # (height, width) in pixels; multiples of 32 lose nothing at the borders.
     image_size: Annotated[Size, BeforeValidator(parse_size)] = (224, 224)
+    # crop fills the input and cuts what stands over, letterbox shows everything with grey bars,
+    # squash changes the aspect ratio.
     resize: Literal["letterbox", "crop", "squash"] = "crop"
     # First stage that trains in the second phase; None lets the plan fit it to the work.
     split_stage: Annotated[int | None, Field(ge=0)] = None
@@ -66,11 +72,15 @@ class TrainConfig(BaseModel):
     flip: Literal["none", "horizontal", "both"] = "horizontal"
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
+    # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    # Rules of thumb: see docs/reference/configuration.md for what each was measured with.
+    # Learning rate of the stages as a share of lr; less than 1 changes the backbone less.
     stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Of AdamW, on weights with more than one dimension.
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
+    # Share of the target that is spread over all classes.
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    # Probability that the head does not see a feature in a training step.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     # Epochs without progress on validation before the second phase ends early.
     patience: Annotated[int, Field(ge=1)] = 20

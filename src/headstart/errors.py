@@ -6,7 +6,8 @@ Any other exception is a defect of headstart and exits with status 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 
 class HeadstartError(Exception):
@@ -55,3 +56,22 @@ class MissingExtraError(HeadstartError):
             f"{purpose} needs the extra '{extra}' (module '{module}' is not installed): "
             f'pip install "headstart[{extra}]"'
         )
+
+
+@contextlib.contextmanager
+def needing_extra(purpose: str, extra: str) -> Iterator[None]:
+    """Turns a failed import of somebody else's module into the command that installs it.
+
+    Args:
+        purpose: what needs it, as the subject of a sentence ("Training").
+        extra: name of the extra that brings the module.
+
+    Raises:
+        MissingExtraError: a module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("headstart"):
+            raise
+        raise MissingExtraError(purpose, extra, error.name) from error

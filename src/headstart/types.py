@@ -64,6 +64,7 @@ class DataListing:
         annotations: one entry a picture, in a stable order.
         omissions: files that look like data and were left out.
         notes: sentences about how the layout was understood.
+        options: names of the ``dataset.yaml`` entries that the reader used.
     """
 
     root: Path
@@ -71,6 +72,7 @@ class DataListing:
     annotations: tuple[Annotation, ...]
     omissions: tuple[Omission, ...] = ()
     notes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

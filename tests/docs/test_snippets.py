@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -95,7 +96,10 @@ def test_the_onnx_example_prepares_as_the_runtime_does(
     rule = {**names["model"]["input"], "resize": resize}
     names["model"]["input"] = rule
     expected = load_input(path, Preprocess.from_json(rule))
-    assert (names["prepare"](path) == expected).all()
+    # Cutting before or after resizing rounds some values the other way.
+    difference = np.abs(names["prepare"](path).astype(int) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < 0.05
 
 
 def test_the_onnx_example_answers_as_predict_does(readme: Path) -> None:

@@ -52,7 +52,9 @@ def tiny_backbone(seed: int = 0) -> Backbone:
         norm = nn.BatchNorm2d(after)
         norm.running_mean = 0.1 * torch.randn(after)
         norm.running_var = torch.rand(after) + 0.5
-        stages.append(nn.Sequential(nn.Conv2d(before, after, 3, 2, 1), norm, nn.ReLU6()))
+        layer = nn.Conv2d(before, after, 3, 2, 1)
+        nn.init.kaiming_normal_(layer.weight)
+        stages.append(nn.Sequential(layer, norm, nn.ReLU6()))
     return Backbone(INFO, stages, channels[1:], "random").eval()
 
 

@@ -101,7 +101,7 @@ class Small:
             views=VIEWS,
             epochs=3,
             freeze_epochs=2,
-            lr=0.01,
+            lr=0.03,
             engine="torch-float32",
             precision="32-true",
             threads=2,

@@ -8,7 +8,6 @@ import sys
 import traceback
 from typing import Annotated
 
-import click
 import typer
 
 from headstart import __version__, cli
@@ -19,7 +18,6 @@ OUR_DEFECT = 1
 
 app = typer.Typer(
     name="headstart",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -37,7 +35,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Options of all verbs."""
@@ -54,17 +53,15 @@ def _add_verbs() -> None:
 def run(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 2 a user's mistake, 1 a defect of headstart."""
     _add_verbs()
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        status = app(arguments, standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
-        sys.exit(USERS_MISTAKE)
-    except click.ClickException as error:
+        status = app(given or ["--help"], standalone_mode=False)
+    except typer.TyperException as error:
         _fail(error.format_message())
     except HeadstartError as error:
         _fail(str(error))
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo("stopped; continue a training run with --resume", err=True)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("stopped (a training run can be continued with --resume)", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: nothing is wrong.

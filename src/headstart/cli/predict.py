@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from headstart import jobs
@@ -42,7 +41,7 @@ def predict(
 ) -> None:
     """Predict for pictures, without torch."""
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv exclude each other")
+        raise HeadstartError("--json and --csv exclude each other: give one of them")
     answers = jobs.predict(
         model, images, top_k=top_k, batch_size=batch_size, progress=ConsoleProgress()
     )

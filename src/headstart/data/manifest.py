@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart import tasks
-from headstart.config import DatasetOptions, class_names, dataset_options
+from headstart.config import DATASET_FILE, DatasetOptions, class_names, dataset_options
 from headstart.data import readers
 from headstart.data.scan import scan
 from headstart.errors import DataError
 from headstart.progress import Progress
 from headstart.storage import fraction_from
 from headstart.tasks.protocol import TaskSpec
-from headstart.types import Annotation, DataListing, Manifest, Omission, Record
+from headstart.types import Annotation, Manifest, Omission, Record
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
@@ -91,7 +91,12 @@ def build_manifest(
         schema=parsed.schema,
         records=tuple(records),
         omissions=tuple(omissions + repeated),
-        notes=_notes(listing, parsed.notes, limit, len(records)),
+        notes=(
+            *listing.notes,
+            *parsed.notes,
+            *_limit_note(limit, len(records)),
+            *_unused_options(options, ("task", *listing.options, *spec.options)),
+        ),
         white_level=found.white_level,
     )
 
@@ -153,11 +158,13 @@ def _limited(
     return [usable[at] for at in sorted(at for _, _, at in ranked[:limit])]
 
 
-def _notes(
-    listing: DataListing, parsed: tuple[str, ...], limit: int | None, count: int
-) -> tuple[str, ...]:
-    limited = (f"--limit: {count} pictures are used",) if limit is not None else ()
-    return (*listing.notes, *parsed, *limited)
+def _limit_note(limit: int | None, count: int) -> tuple[str, ...]:
+    return (f"--limit: {count} pictures are used",) if limit is not None else ()
+
+
+def _unused_options(options: DatasetOptions, used: Sequence[str]) -> tuple[str, ...]:
+    unused = sorted(options.model_fields_set - set(used))
+    return (f"{DATASET_FILE}: {', '.join(unused)} has no effect here",) if unused else ()
 
 
 def with_splits(manifest: Manifest, records: Sequence[Record], *notes: str) -> Manifest:

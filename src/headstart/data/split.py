@@ -160,12 +160,15 @@ def apply_table(manifest: Manifest, table: Path) -> Manifest:
     """Gives every record the side that a run recorded; used to resume it.
 
     Raises:
-        RunError: pictures were added, removed or changed since.
+        RunError: the table is damaged, or pictures were added, removed or changed since.
     """
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     by_name: dict[str, Split] = {side: side for side in SPLITS}
-    sides = {(row["image"], row["fingerprint"]): by_name[row["split"]] for row in rows}
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        sides = {(row["image"], row["fingerprint"]): by_name[row["split"]] for row in rows}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{table} cannot be read ({error}): start a new run") from error
     present = {(record.image, record.fingerprint) for record in manifest.records}
     if present != sides.keys():
         changed = sorted(image for image, _ in present ^ sides.keys())

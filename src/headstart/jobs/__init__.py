@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import MissingExtraError
+from headstart.errors import needing_extra
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.progress import Progress, QuietProgress
@@ -42,12 +42,8 @@ def train(
     Raises:
         HeadstartError: something in the input is wrong; the message says what and what to do.
     """
-    try:
+    with needing_extra("Training", "train"):
         from headstart.jobs.train_job import run_training
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("headstart"):
-            raise
-        raise MissingExtraError("Training", "train", error.name) from error
     given: Mapping[str, Any] = {**settings, "data": Path(data)}
     return run_training(
         given,

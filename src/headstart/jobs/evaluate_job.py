@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.errors import DataError, MissingExtraError
+from headstart import tasks
+from headstart.errors import DataError, needing_extra
 from headstart.progress import Progress, QuietProgress
 
 if TYPE_CHECKING:
@@ -57,18 +58,15 @@ def evaluate(
         ModelError: the model cannot be loaded.
         MissingExtraError: the extra ``train`` is not installed.
     """
-    try:
+    with needing_extra("Scoring", "train"):
         from headstart.evaluation import scoring
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("headstart"):
-            raise
-        raise MissingExtraError("Scoring", "train", error.name) from error
     from headstart.data.manifest import build_manifest
     from headstart.runtime.predictor import Model
 
     shown = progress or QuietProgress()
     loaded = Model(model)
     known = loaded.description
+    tasks.scorer(known.task)
     manifest = build_manifest(Path(data), task=known.task, schema=known.schema, progress=shown)
     seen = {fingerprint for side in known.seen.values() for fingerprint in side}
     records = [record for record in manifest.records if record.fingerprint not in seen]

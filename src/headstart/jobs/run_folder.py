@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from headstart.errors import RunError
 from headstart.storage import exclusive_lock, read_json, write_json
 
 RUNS = Path("runs")
+LOCK = ".lock"
+LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +74,18 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def blank(self) -> bool:
+        """Whether nothing is decided yet: it was stopped before its configuration was written."""
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return self.path.is_dir() and names <= {LOCK, self.state.name}
+
+    def discard(self) -> None:
+        """Removes a blank run, so that its name is free again."""
+        if self.blank:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self.path)
+
+    @property
     def finished(self) -> bool:
         """Whether the run has its scores and its report."""
         return self.metrics.is_file() and self.report.is_file()
@@ -111,7 +126,7 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Keeps other processes out while this one works on the run."""
         with exclusive_lock(
-            self.path / ".lock", f"another process is working on {self.path}: wait for it to end"
+            self.path / LOCK, f"another process is working on {self.path}: wait for it to end"
         ):
             yield
 
@@ -122,30 +137,28 @@ def open_run(data: Path, out: Path | None, resume: bool) -> RunFolder:
     Args:
         data: names the run when ``out`` is None.
         out: asked for explicitly.
-        resume: take a run that exists.
+        resume: take the run that exists; one that was killed before it wrote anything, or does not
+            exist, starts from the beginning.
 
     Raises:
-        RunError: ``out`` holds another run, or there is none to resume.
+        RunError: ``out`` holds another run or something else.
     """
     if out is not None:
         run = RunFolder(out)
-        if resume and not run.config.is_file():
-            raise RunError(f"{out} holds no run to resume: {run.config.name} is missing")
-        if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        used = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        # A run that was killed before it wrote its configuration has left a lock and nothing else.
+        started = run.config.is_file() or not used or (out / LOCK).is_file()
+        if used and not (resume and started):
             raise RunError(
                 f"{out} is not empty: continue the run in it with --resume, "
                 "or give another folder to --out"
             )
         return run
     name = data.resolve().stem if data.is_file() else data.resolve().name
-    taken = None
+    newest = None
     for number in itertools.count(1):
-        path = RUNS / (name if number == 1 else f"{name}-{number}")
-        if not path.exists():
-            if not resume:
-                return RunFolder(path)
-            if taken is None or not taken.config.is_file():
-                raise RunError(f"there is no run of {data} to resume in {RUNS}/")
-            return taken
-        taken = RunFolder(path)
-    raise AssertionError("unreachable: itertools.count never ends")
+        run = RunFolder(RUNS / (name if number == 1 else f"{name}-{number}"))
+        if not run.path.exists():
+            break
+        newest = run
+    return newest if resume and newest is not None else run

@@ -84,8 +84,12 @@ def run_training(
     run = open_run(config.data, out, resume)
     with run.locked():
         run = run.continued()
-        if resume:
+        if run.config.is_file():
             config = _recorded_config(run, config, given)
+        else:
+            if resume:
+                progress.say(f"Nothing to resume in {run.path}: starting from the beginning.")
+            write_text(run.config, config.to_yaml())
         if run.finished:
             progress.say(f"{run.path} is finished already")
         else:
@@ -142,7 +146,9 @@ def _build(config: TrainConfig, manifest: Manifest) -> Network:
     head = learner.head(backbone.channels[-1], manifest.schema, targets, config.dropout)
     if not isinstance(head, Head):
         raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")
-    return Network(backbone, head).eval()
+    # The engine of a fresh run would change the layout in passing, that of a resumed run is perhaps
+    # never opened: sums in another order would then train other weights.
+    return Network(backbone, head).eval().to(memory_format=torch.channels_last)
 
 
 def _plan(

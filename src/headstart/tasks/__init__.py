@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from headstart.errors import ConfigError, DataError, MissingExtraError
+from headstart.errors import ConfigError, DataError, needing_extra
 from headstart.types import Annotation
 
 if TYPE_CHECKING:
@@ -76,9 +76,5 @@ def infer(annotations: Sequence[Annotation]) -> str:
 
 def _half(name: str, half: str, purpose: str) -> ModuleType:
     spec(name)
-    try:
+    with needing_extra(purpose, "train"):
         return importlib.import_module(f"{__name__}.{name}.{half}")
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("headstart"):
-            raise
-        raise MissingExtraError(purpose, "train", error.name) from error

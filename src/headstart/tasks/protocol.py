@@ -52,6 +52,8 @@ class TaskSpec(Protocol):
     name: str
     outputs: tuple[str, ...]
     """Names of the graph's outputs."""
+    options: tuple[str, ...]
+    """Names of the ``dataset.yaml`` entries that the task uses."""
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """How sure it is that annotations with these fields are its own: 0 (not) to 1."""

@@ -62,7 +62,7 @@ class CsvTable:
         if not annotations:
             raise DataError(f"{table}: none of its {len(rows)} rows names a file that exists")
         notes = (f"{table}: the column without a name is ignored",) if "" in header else ()
-        return DataListing(root, self.name, tuple(annotations), tuple(omissions), notes)
+        return DataListing(root, self.name, tuple(annotations), tuple(omissions), notes, ("group",))
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:

@@ -20,6 +20,9 @@ from headstart.types import Finding, Metric, Outputs, Record
 FOLDS = 5
 VALIDATION_COVERAGE = 0.95
 """Share of the validation pictures that the threshold of ``unknown`` lets pass."""
+LOG_TEMPERATURE_SPREAD = 0.5
+"""Standard deviation of a normal prior on the temperature's logarithm. It weighs as much as a few
+pictures: a handful of validation pictures without an error would drive the temperature to zero."""
 MAX_MATRIX_CLASSES = 30
 SHOWN = 12
 
@@ -42,13 +45,13 @@ class ClassificationScorer:
         logits = np.log(np.clip(outputs["probabilities"].astype(np.float64), 1e-12, 1.0))
         truth = np.asarray(targets)
 
-        def negative_log_likelihood(log_temperature: float) -> float:
+        def negative_log_posterior(log_temperature: float) -> float:
             scaled = logits / np.exp(log_temperature)
-            return float(np.mean(_log_sum_exp(scaled) - scaled[np.arange(len(truth)), truth]))
+            likelihood = np.sum(_log_sum_exp(scaled) - scaled[np.arange(len(truth)), truth])
+            return float(likelihood + 0.5 * (log_temperature / LOG_TEMPERATURE_SPREAD) ** 2)
 
-        # Few validation pictures without an error would drive the temperature to zero.
         best = minimize_scalar(
-            negative_log_likelihood, bounds=(np.log(0.25), np.log(10.0)), method="bounded"
+            negative_log_posterior, bounds=(np.log(0.25), np.log(10.0)), method="bounded"
         )
         threshold = np.quantile(outputs["unknown_score"], 1.0 - VALIDATION_COVERAGE)
         return {

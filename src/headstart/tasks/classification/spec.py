@@ -57,6 +57,7 @@ class ClassificationSpec:
 
     name = "classification"
     outputs = ("probabilities", "unknown_score")
+    options: tuple[str, ...] = ("classes",)
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """A field ``label``, or a single field of words."""

@@ -65,16 +65,18 @@ class RegressionSpec:
 
     name = "regression"
     outputs = ("values",)
+    options: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
-        """Exactly one field, and it is a number wherever it is given."""
+        """Exactly one field, and most of what is given in it are numbers."""
         names = field_names(fields)
         if len(names) != 1:
             return 0.0
         texts = [text for entry in fields for text in entry.values() if text.strip()]
-        numeric = bool(texts) and all(parse_number(text) is not None for text in texts)
+        numbers = sum(parse_number(text) is not None for text in texts)
+        share = numbers / len(texts) if texts else 0.0
         # A column named otherwise than "label" that holds numbers is meant as a number.
-        return 0.95 * numeric if names != ("label",) else 0.1 * numeric
+        return (0.95 if names != ("label",) else 0.1) * share * (share > 0.5)
 
     def parse(
         self,
