@@ -284,7 +284,7 @@ def test_decode_keeps_the_best_entries(case: Case) -> None:
     (whole,) = case.spec.decode(case.first(1), case.schema, case.calibration)
     (short,) = case.spec.decode(case.first(1), case.schema, case.calibration, top_k=1)
     assert len(short.to_json()["scores"]) == 1
-    assert list(whole.to_json()["scores"].items())[0] == list(short.to_json()["scores"].items())[0]
+    assert next(iter(whole.to_json()["scores"].items())) == next(iter(short.to_json()["scores"].items()))
 
 
 def test_decode_works_without_calibration(case: Case) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickletools
 import shutil
 from pathlib import Path
 
@@ -105,9 +104,6 @@ def test_nothing_is_pickled(written: Path) -> None:
         # A zip is what torch.save writes, \x80 and a protocol number begin a pickle.
         assert not content.startswith(b"PK\x03\x04"), path
         assert not (content[:1] == b"\x80" and content[1:2] <= b"\x05"), path
-        if len(content) < 10_000:
-            with pytest.raises(ValueError, match=r"opcode|exhausted|pickle|unknown|expected|no "):
-                pickletools.dis(content, out=open("/dev/null", "w"))  # noqa: PTH123, SIM115
 
 
 def test_the_graph_carries_what_is_needed_to_use_it(written: Path) -> None:
@@ -154,7 +150,7 @@ def test_a_newer_version_asks_for_an_update(model: Path) -> None:
     [
         ({"task": "divination"}, r"model\.json cannot be read: .*got 'divination'"),
         ({"classes": None}, r"model\.json cannot be read: TypeError"),
-        ({"seen": []}, r"model\.json cannot be read: AttributeError|TypeError|ValueError"),
+        ({"seen": []}, r"model\.json cannot be read: AttributeError"),
         ({"input": {"resize": "fold"}}, r"unknown resize rule .*fold"),
     ],
 )

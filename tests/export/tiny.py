@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def tiny_backbone(seed: int = 0) -> Backbone:
     torch.manual_seed(seed)
     channels = [3, 6, 8, CHANNELS]
     stages: list[nn.Module] = []
-    for before, after in zip(channels[:-1], channels[1:], strict=True):
+    for before, after in itertools.pairwise(channels):
         norm = nn.BatchNorm2d(after)
         norm.running_mean = 0.1 * torch.randn(after)
         norm.running_var = torch.rand(after) + 0.5

@@ -19,6 +19,7 @@ def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def begun(run: RunFolder) -> RunFolder:
     run.path.mkdir(parents=True)
     run.config.write_text("seed: 0\n")
+    run.plan.write_text("{}")
     return run
 
 
@@ -57,36 +58,40 @@ def test_a_file_is_no_run_folder() -> None:
         open_run(Path("photos"), Path("file"), resume=False)
 
 
-@pytest.mark.parametrize("left", [[".lock"], [".lock", "state.json"]])
-def test_a_run_that_was_killed_before_it_decided_anything_starts_again(left: list[str]) -> None:
+@pytest.mark.parametrize("left", [[], ["state.json"], ["state.json", "config.yaml"]])
+def test_a_run_that_was_stopped_before_it_had_a_plan_starts_again(left: list[str]) -> None:
     out = Path("mine")
     out.mkdir()
-    for name in left:
+    for name in [".lock", *left]:
         (out / name).write_text("")
     for resume in (False, True):
         assert open_run(Path("photos"), out, resume=resume).blank
 
 
-def test_what_was_never_started_cannot_be_resumed() -> None:
-    with pytest.raises(RunError, match=r"mine holds no run to resume: config\.yaml is missing"):
-        open_run(Path("photos"), Path("mine"), resume=True)
-    with pytest.raises(RunError, match=r"there is no run of photos to resume in runs/"):
-        open_run(Path("photos"), None, resume=True)
+def test_resuming_what_was_never_started_starts_it() -> None:
+    assert open_run(Path("photos"), Path("mine"), resume=True).path == Path("mine")
+    assert open_run(Path("photos"), None, resume=True).path == RUNS / "photos"
+
+
+def test_a_folder_of_something_else_is_refused_even_to_resume() -> None:
     Path("other").mkdir()
     Path("other/notes.txt").write_text("")
-    with pytest.raises(RunError, match=r"other holds no run to resume"):
+    with pytest.raises(RunError, match=r"other is not empty"):
         open_run(Path("photos"), Path("other"), resume=True)
 
 
 def test_discard_removes_only_what_is_blank() -> None:
-    blank, kept = RunFolder(Path("blank")), begun(RunFolder(Path("kept")))
-    with blank.locked():
-        pass
-    blank.discard()
-    kept.discard()
-    RunFolder(Path("nothing")).discard()
+    blank, kept, other = (RunFolder(Path(name)) for name in ("blank", "kept", "other"))
+    for run in (blank, kept):
+        with run.locked():
+            run.config.write_text("seed: 0\n")
+    kept.plan.write_text("{}")
+    other.path.mkdir()
+    for run in (blank, kept, other, RunFolder(Path("nothing"))):
+        run.discard()
     assert not blank.path.exists()
     assert kept.config.exists()
+    assert other.path.exists()
 
 
 def test_two_sessions_do_not_work_on_one_run() -> None:

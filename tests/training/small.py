@@ -84,6 +84,8 @@ class Small:
 
     @classmethod
     def make(cls, folder: Path) -> Small:
+        # Two workers share two cores, and layers of this size gain nothing from a second thread.
+        torch.set_num_threads(1)
         config = TrainConfig(
             data=write_class_folders(folder / "pictures", 14, size=(40, 48)),
             image_size=TINY_SIZE,

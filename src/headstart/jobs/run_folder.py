@@ -75,9 +75,9 @@ class RunFolder:
 
     @property
     def blank(self) -> bool:
-        """Whether nothing is decided yet: it was stopped before its configuration was written."""
+        """Whether it was stopped, by a mistake in the input or a kill, before it had a plan."""
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return self.path.is_dir() and names <= {LOCK, self.state.name}
+        return LOCK in names and names <= {LOCK, self.state.name, self.config.name}
 
     def discard(self) -> None:
         """Removes a blank run, so that its name is free again."""
@@ -145,10 +145,8 @@ def open_run(data: Path, out: Path | None, resume: bool) -> RunFolder:
     """
     if out is not None:
         run = RunFolder(out)
-        used = out.exists() and (not out.is_dir() or any(out.iterdir()))
-        # A run that was killed before it wrote its configuration has left a lock and nothing else.
-        started = run.config.is_file() or not used or (out / LOCK).is_file()
-        if used and not (resume and started):
+        used = out.exists() and (not out.is_dir() or any(out.iterdir())) and not run.blank
+        if used and not (resume and run.config.is_file()):
             raise RunError(
                 f"{out} is not empty: continue the run in it with --resume, "
                 "or give another folder to --out"

@@ -18,7 +18,7 @@ from headstart.data import split
 from headstart.data.augment import Augmentation
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import build_manifest
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, HeadstartError
 from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
 from headstart.models.backbones import load_backbone
@@ -84,7 +84,7 @@ def run_training(
     run = open_run(config.data, out, resume)
     with run.locked():
         run = run.continued()
-        if run.config.is_file():
+        if resume and run.config.is_file():
             config = _recorded_config(run, config, given)
         else:
             if resume:
@@ -93,7 +93,12 @@ def run_training(
         if run.finished:
             progress.say(f"{run.path} is finished already")
         else:
-            _train(run, config, progress)
+            try:
+                _train(run, config, progress)
+            except HeadstartError:
+                # A mistake in the input must not use up the name of the run.
+                run.discard()
+                raise
     return TrainResult(run.path, run.model, run.report, read_json(run.metrics))
 
 
