@@ -35,11 +35,11 @@ def status_of(*arguments: str) -> int:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("train", "Missing argument 'DATA'"),
+        ("train", "Missing argument 'data'"),
         ("train nowhere", "nowhere does not exist"),
         ("train empty", "empty has no layout that is known"),
         ("train photos --nonsense", "No such option: --nonsense"),
-        ("train photos --epochs many", "'many' is not a valid integer"),
+        ("train photos --epochs many", "'--epochs': Input should be a valid integer"),
         ("train photos --epochs 0", "--epochs must be greater than or equal to 1, got 0"),
         ("train photos --task divination", "task must be one of"),
         ("train photos --task divination", "got 'divination'"),
@@ -60,10 +60,10 @@ def status_of(*arguments: str) -> int:
         ("predict empty photos", "empty is not a model folder: model.json is missing"),
         ("predict empty empty", "empty holds no pictures"),
         ("predict empty photos --json --csv", "--json and --csv exclude each other"),
-        ("predict empty photos --top-k 0", "0 is not in the range x>=1"),
-        ("predict empty", "Missing argument 'IMAGES...'"),
+        ("predict empty photos --top-k 0", "'--top-k': Input should be greater than or equal to 1"),
+        ("predict empty", "Missing argument 'images'"),
         ("evaluate empty photos", "empty is not a model folder"),
-        ("evaluate photos", "Missing argument 'DATA'"),
+        ("evaluate photos", "Missing argument 'data'"),
         ("teach photos", "No such command 'teach'"),
     ],
 )
@@ -120,7 +120,7 @@ def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured)
 
     monkeypatch.setattr(jobs, "predict", stopped)
     assert status_of("predict", "model", "photos") == 130
-    assert capsys.readouterr().err == "stopped; continue a training run with --resume\n"
+    assert capsys.readouterr().err == "stopped (a training run can be continued with --resume)\n"
 
 
 def test_a_process_ends_with_the_status(tmp_path: Path) -> None:

@@ -284,7 +284,8 @@ def test_decode_keeps_the_best_entries(case: Case) -> None:
     (whole,) = case.spec.decode(case.first(1), case.schema, case.calibration)
     (short,) = case.spec.decode(case.first(1), case.schema, case.calibration, top_k=1)
     assert len(short.to_json()["scores"]) == 1
-    assert next(iter(whole.to_json()["scores"].items())) == next(iter(short.to_json()["scores"].items()))
+    best, alone = (next(iter(a.to_json()["scores"].items())) for a in (whole, short))
+    assert best == alone
 
 
 def test_decode_works_without_calibration(case: Case) -> None:
@@ -304,7 +305,7 @@ def test_calibration_is_finite_also_for_one_picture_and_one_value(case: Case) ->
 
 
 def test_every_calibrated_constant_of_the_graph_can_be_set(case: Case) -> None:
-    """``finish`` names its buffers as ``calibrate`` names its numbers, and the exporter keeps them."""
+    """``finish`` names its buffers as ``calibrate`` does its numbers; the exporter keeps them."""
     graph = export_graph(case.whole, case.spec.outputs, TINY_SIZE)
     inputs = random_inputs(4)
     buffers = {n: b for n, b in case.whole.finish.named_buffers() if not b.ndim}

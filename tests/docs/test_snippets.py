@@ -110,7 +110,9 @@ def test_the_onnx_example_answers_as_predict_does(readme: Path) -> None:
     names = run_blocks([dataclasses.replace(first, text=text)])
     answer = headstart.load_model("runs/photos/model").predict("picture.png")
     assert names["model"]["classes"][names["best"]] == answer.label
-    assert names["probabilities"][0, names["best"]] == pytest.approx(answer.score, abs=1e-5)
+    # The example resizes the whole picture and cuts afterwards, headstart resizes what it keeps:
+    # some pixels differ by one grey level.
+    assert names["probabilities"][0, names["best"]] == pytest.approx(answer.score, abs=1e-3)
     assert names["unknown"] == answer.unknown
 
 

@@ -110,7 +110,8 @@ def test_a_planted_temperature_is_found(planted: float) -> None:
 def test_validation_without_an_error_does_not_drive_the_temperature_to_zero() -> None:
     probabilities = np.full((10, 3), 0.05) + 0.85 * np.eye(3)[np.arange(10) % 3]
     found = SCORER.calibrate(outputs(probabilities), [at % 3 for at in range(10)], SCHEMA)
-    assert found["temperature"] == pytest.approx(0.25, abs=1e-3)
+    # By hand: without the prior the likelihood has no optimum above the lower bound of 0.25.
+    assert 0.6 < found["temperature"] < 0.8
 
 
 def test_the_threshold_of_unknown_lets_95_percent_of_validation_pass() -> None:
@@ -198,7 +199,7 @@ def test_the_calibration_error_by_hand() -> None:
 
 
 def test_out_of_fold_keeps_groups_together() -> None:
-    """Every group has a label by chance: who tears groups apart recognises it and is always right."""
+    """Every group has a label by chance: who tears groups apart is always right."""
     random = np.random.default_rng(0)
     labels = random.permutation(np.arange(30) % 3)
     features = np.repeat(random.normal(size=(30, 90)), 5, axis=0)

@@ -15,6 +15,8 @@ from headstart.errors import HeadstartError
 
 USERS_MISTAKE = 2
 OUR_DEFECT = 1
+INTERRUPTED = 130
+"""What typer returns after Ctrl-C, as shells do."""
 
 app = typer.Typer(
     name="headstart",
@@ -60,9 +62,6 @@ def run(arguments: list[str] | None = None) -> None:
         _fail(error.format_message())
     except HeadstartError as error:
         _fail(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("stopped (a training run can be continued with --resume)", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: nothing is wrong.
         sys.stderr.close()
@@ -71,6 +70,8 @@ def run(arguments: list[str] | None = None) -> None:
         traceback.print_exc()
         typer.echo("this is a defect of headstart: please report it with the lines above", err=True)
         sys.exit(OUR_DEFECT)
+    if status == INTERRUPTED:
+        typer.echo("stopped (a training run can be continued with --resume)", err=True)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -68,21 +68,27 @@ def _print_lines(answers: Iterable[Answer], as_json: bool) -> tuple[int, int]:
 
 
 def _print_csv(answers: Iterable[Answer]) -> tuple[int, int]:
-    """Nested values are written as JSON; the columns are those of ``--json``."""
+    """The columns are those of ``--json``; nested values are written as JSON.
+
+    The first prediction tells the columns: errors that come before it wait for it.
+    """
     good = total = 0
-    writer = None
+    writer: csv.DictWriter[str] | None = None
+    waiting: list[dict[str, Any]] = []
     for answer in answers:
         total += 1
-        row = answer.to_json()
-        if answer.prediction is not None:
-            good += 1
-            columns = ["image", *(name for name in row if name != "image"), "error"]
-            if writer is None:
-                writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
-                writer.writeheader()
-        if writer is None:
-            typer.echo(f"{answer.image}: {answer.error}", err=True)
-            continue
-        flat = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()}
-        writer.writerow(flat)
+        good += answer.prediction is not None
+        waiting.append(answer.to_json())
+        if writer is None and answer.prediction is not None:
+            columns = ["image", *(name for name in waiting[-1] if name != "image"), "error"]
+            writer = csv.DictWriter(sys.stdout, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+        if writer is not None:
+            for row in waiting:
+                writer.writerow(
+                    {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()}
+                )
+            waiting.clear()
+    for row in waiting:
+        typer.echo(f"{row['image']}: {row['error']}", err=True)
     return good, total

@@ -21,7 +21,7 @@ from headstart.data.manifest import build_manifest
 from headstart.errors import ConfigError, HeadstartError
 from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
-from headstart.models.backbones import load_backbone
+from headstart.models.backbones import backbone_info, load_backbone
 from headstart.models.heads import Head
 from headstart.models.network import Network
 from headstart.progress import Progress
@@ -81,6 +81,8 @@ def run_training(
 ) -> TrainResult:
     """See ``headstart.train``."""
     config = train_config(given, file)
+    # Before the pictures are read, which can take minutes.
+    backbone_info(config.backbone)
     run = open_run(config.data, out, resume)
     with run.locked():
         run = run.continued()

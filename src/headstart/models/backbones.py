@@ -81,6 +81,18 @@ class Backbone(nn.Module):
         return features
 
 
+def backbone_info(name: str) -> BackboneInfo:
+    """Facts about a backbone, without building it.
+
+    Raises:
+        ConfigError: the name is unknown; the message has the closest ones.
+    """
+    if name not in BACKBONES:
+        close = difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.3) or list(BACKBONES)
+        raise ConfigError([f"--backbone must be one of {', '.join(close)}, got {name!r}"])
+    return BACKBONES[name]
+
+
 def load_backbone(name: str, *, pretrained: bool = True) -> Backbone:
     """Builds a backbone.
 
@@ -92,10 +104,7 @@ def load_backbone(name: str, *, pretrained: bool = True) -> Backbone:
         ConfigError: the name is unknown; the message has the closest ones.
         MissingExtraError: the package with the weights is not installed.
     """
-    info = BACKBONES.get(name)
-    if info is None:
-        close = difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.3) or list(BACKBONES)
-        raise ConfigError([f"--backbone must be one of {', '.join(close)}, got {name!r}"])
+    info = backbone_info(name)
     network = timm.create_model(info.timm_name, pretrained=False)
     weights_key = "random"
     if pretrained:
