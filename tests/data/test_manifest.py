@@ -278,3 +278,14 @@ def test_a_single_class_is_refused(tmp_path: Path) -> None:
     write_class_folders(tmp_path, {"disc": 2})
     with pytest.raises(DataError, match=r"at least two classes are needed, got 1 \(disc\)"):
         built(tmp_path)
+
+
+def test_the_odd_format_is_named_and_used(tmp_path: Path) -> None:
+    for at in range(100):
+        write_picture(tmp_path / "ab"[at % 2] / f"{at:03}.png", make_picture("disc", at, (16, 16)))
+    Image.fromarray(make_picture("square", 0, (16, 16))).save(tmp_path / "a" / "stray.gif")
+    manifest = built(tmp_path)
+    assert len(manifest.records) == 101
+    assert manifest.notes == (
+        "of another format than the rest, look whether they belong: a/stray.gif",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ MAX_UNREADABLE = 0.2
 """With a larger share of unreadable pictures the data set itself is suspected."""
 
 EXAMPLES = 5
+
+ODD_SHARE = 0.01
+"""Files whose format has no larger share than this are named."""
+
+JPEG_SUFFIXES = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg"}
 
 
 def build_manifest(
@@ -95,6 +101,7 @@ def build_manifest(
             *listing.notes,
             *parsed.notes,
             *_limit_note(limit, len(records)),
+            *_odd_formats(records),
             *_unused_options(options, ("task", *listing.options, *spec.options)),
         ),
         white_level=found.white_level,
@@ -160,6 +167,24 @@ def _limited(
 
 def _limit_note(limit: int | None, count: int) -> tuple[str, ...]:
     return (f"--limit: {count} pictures are used",) if limit is not None else ()
+
+
+def _odd_formats(records: Sequence[Record]) -> tuple[str, ...]:
+    """Names the few files of another format than the rest: a placeholder is often among them."""
+    by_format: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        suffix = record.path.suffix.lower()
+        by_format[JPEG_SUFFIXES.get(suffix, suffix)].append(record.image)
+    odd = [
+        image
+        for images in by_format.values()
+        if len(images) <= ODD_SHARE * len(records)
+        for image in images
+    ]
+    if not odd:
+        return ()
+    shown = ", ".join(odd[:EXAMPLES]) + (f" and {len(odd) - EXAMPLES} more" * (len(odd) > EXAMPLES))
+    return (f"of another format than the rest, look whether they belong: {shown}",)
 
 
 def _unused_options(options: DatasetOptions, used: Sequence[str]) -> tuple[str, ...]:
