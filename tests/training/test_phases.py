@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from headstart.data.loader import EpochOrder, Item
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
@@ -237,3 +238,22 @@ def test_pretrained_features_do_not_depend_on_training(
     phases = small.phases(whole[1], small.network())
     phases.train(QuietProgress())
     assert (phases.pretrained_features() == before).all()
+
+
+def test_every_epoch_sees_other_views_in_another_order(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the real trainer: an order that is never told its epoch repeats itself."""
+    drawn: list[list[Item]] = []
+    original = EpochOrder.__iter__
+
+    def recorded(order: EpochOrder) -> Iterator[list[Item]]:
+        batches = list(original(order))
+        drawn.append([item for batch in batches for item in batch])
+        return iter(batches)
+
+    monkeypatch.setattr(EpochOrder, "__iter__", recorded)
+    train(small, tmp_path)
+    epochs = small.plan.freeze_epochs + small.plan.epochs
+    assert len(drawn) == epochs
+    assert len({tuple(items) for items in drawn}) == epochs

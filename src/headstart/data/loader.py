@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -57,26 +57,27 @@ class EpochOrder(Sampler[list[Item]]):
             yield items[batch * self._batch_size : (batch + 1) * self._batch_size]
 
 
-class _Views(Dataset[tuple[Maps, torch.Tensor]]):
+class _Batches(Dataset[Batch]):
     def __init__(self, samples: Samples, targets: torch.Tensor) -> None:
         self._samples, self._targets = samples, targets
 
-    def __getitem__(self, item: Item) -> tuple[Maps, torch.Tensor]:
-        return self._samples.maps(item), self._targets[item[0]]
-
-
-def _collate(items: Sequence[tuple[Maps, torch.Tensor]]) -> Batch:
-    maps = zip(*(found for found, _ in items), strict=True)
-    return tuple(torch.stack(same) for same in maps), torch.stack([target for _, target in items])
+    def __getitem__(self, items: list[Item]) -> Batch:
+        maps = zip(*(self._samples.maps(item) for item in items), strict=True)
+        chosen = torch.tensor([picture for picture, _ in items])
+        return tuple(torch.stack(same) for same in maps), self._targets[chosen]
 
 
 def train_loader(samples: Samples, targets: torch.Tensor, order: EpochOrder) -> DataLoader[Batch]:
-    """Batches for training, in the order's order."""
-    return DataLoader(_Views(samples, targets), batch_sampler=order, collate_fn=_collate)
+    """Batches for training, in the order's order.
+
+    The order is the loader's ``sampler``, which draws whole batches: Lightning tells the epoch to a
+    sampler, but not to a ``batch_sampler``, and without it every epoch would see the same views.
+    """
+    return DataLoader(_Batches(samples, targets), sampler=order, batch_size=None)
 
 
 def plain_loader(samples: Samples, targets: torch.Tensor, batch_size: int) -> DataLoader[Batch]:
     """Every picture's plain view once, in order."""
     items = [(position, 0) for position in range(len(targets))]
     batches = [items[at : at + batch_size] for at in range(0, len(items), batch_size)]
-    return DataLoader(_Views(samples, targets), batch_sampler=batches, collate_fn=_collate)
+    return DataLoader(_Batches(samples, targets), sampler=batches, batch_size=None)
