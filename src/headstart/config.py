@@ -75,7 +75,7 @@ class TrainConfig(BaseModel):
     # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Learning rate of the stages as a share of lr; less than 1 changes the backbone less.
-    stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.3
     # Of AdamW, on weights with more than one dimension.
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     # Share of the target that is spread over all classes.
