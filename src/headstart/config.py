@@ -81,7 +81,7 @@ class TrainConfig(BaseModel):
     # Share of the target that is spread over all classes.
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     # Probability that the head does not see a feature in a training step.
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # Epochs without progress on validation before the second phase ends early.
     patience: Annotated[int, Field(ge=1)] = 20
     # Runs the frozen part, and arithmetic of training; None takes the fastest for the processor.

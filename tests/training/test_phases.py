@@ -14,6 +14,7 @@ from headstart.data.loader import EpochOrder, Item
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
+from headstart.training.module import TransferModule
 from training.small import Counting, KilledError, Killing, Small, same_state
 
 PHASES = ("head", "finetune")
@@ -257,3 +258,29 @@ def test_every_epoch_sees_other_views_in_another_order(
     epochs = small.plan.freeze_epochs + small.plan.epochs
     assert len(drawn) == epochs
     assert len({tuple(items) for items in drawn}) == epochs
+
+
+def test_the_head_trains_with_dropout_and_the_stages_keep_their_statistics(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning does not switch modules to training itself."""
+    step, modes = TransferModule.training_step, []
+
+    def watched(self: TransferModule, *batch: Any) -> torch.Tensor:
+        modes.append((self.rest.head.training, self.rest.stages.training))
+        return step(self, *batch)
+
+    monkeypatch.setattr(TransferModule, "training_step", watched)
+    network = train(small, tmp_path)
+    assert len(modes) == 5 * steps_an_epoch(small)
+    assert set(modes) == {(True, False)}
+    assert not any(module.training for module in network.modules())
+
+
+def test_dropout_changes_what_is_learned(
+    small: Small, whole: tuple[Network, Path], tmp_path: Path
+) -> None:
+    network = small.network()
+    network.head.predict.get_submodule("0").p = 0.0
+    small.phases(tmp_path, network).train(QuietProgress())
+    assert not same_state(network.head, whole[0].head)

@@ -102,11 +102,16 @@ class EpochKeeper(pl.Callback):
         self._best = state_dict["best"]
         self._finished = state_dict["finished"]
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Makes dropout a function of seed, phase and epoch."""
-        torch.manual_seed(
-            seed_from("epoch", self._settings.seed, self._settings.name, trainer.current_epoch)
-        )
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Makes dropout a function of seed, phase, epoch and step.
+
+        Seeding the epoch would not do: a new loader draws from torch's generator, in a resumed run
+        before the epoch starts and else after.
+        """
+        place = (self._settings.seed, self._settings.name, trainer.current_epoch, batch_idx)
+        torch.manual_seed(seed_from("step", *place))
 
     def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Moves the progress bar."""

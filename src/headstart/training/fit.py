@@ -142,6 +142,8 @@ def fit_phase(
                 advance(int(torch.load(resume, weights_only=True)["global_step"]))
             else:
                 keeper.begin(rest, _score(rest, learner, validation))
+            # Lightning leaves modules in the mode in which it finds them: without this no dropout.
+            rest.train()
             _trainer(settings, learner.higher_is_better, keeper, run).fit(
                 TransferModule(rest, learner, settings, steps),
                 train_loader(data.train, data.targets, order),
