@@ -93,7 +93,14 @@ def rival(data: Path) -> tuple[float, float]:
             features[side] = np.concatenate(parts)
             targets[side] = np.array([record.target for record in records])
         model = make_pipeline(
-            StandardScaler(), LogisticRegressionCV(Cs=np.logspace(-4, 0, 5), max_iter=1000)
+            StandardScaler(),
+            LogisticRegressionCV(
+                Cs=np.logspace(-4, 0, 5),
+                l1_ratios=(0.0,),
+                scoring="accuracy",
+                use_legacy_attributes=False,
+                max_iter=1000,
+            ),
         )
         model.fit(features["train"], targets["train"])
         score = float(model.score(features["test"], targets["test"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,40 +54,48 @@ def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) ->
         cache: where decoded pictures are kept; None only checks that they decode.
         progress: shows a bar when there is work.
     """
-    index = FingerprintIndex(cache_dir())
-    known = {path: found for path in paths if (found := index.get(path)) is not None}
-    todo = [
-        path
-        for path in dict.fromkeys(paths)
-        if path not in known or not _is_cached(known[path], cache)
-    ]
-    if todo:
-        with ThreadPoolExecutor(cpu_count()) as pool, progress.bar("decode", len(todo)) as advance:
-            looked = pool.map(lambda path: _look(path, cache), todo)
-
-            def finished() -> Iterator[tuple[str, ImageArray]]:
-                fresh: list[tuple[Path, Scanned]] = []
-                for path, (found, pixels) in zip(todo, looked, strict=True):
-                    known[path] = found
-                    if found.fingerprint:  # what could not be opened may be opened next time
-                        fresh.append((path, found))
-                    advance(1)
-                    if pixels is not None:
-                        yield found.fingerprint, pixels
-                    if len(fresh) >= REMEMBER_EVERY:
-                        index.put(fresh)
-                        fresh = []
-                index.put(fresh)
-
-            if cache is None:
-                list(finished())
-            else:
-                cache.add(finished())
-    index.close()
+    with contextlib.closing(FingerprintIndex(cache_dir())) as index:
+        known = {path: found for path in paths if (found := index.get(path)) is not None}
+        todo = [
+            path
+            for path in dict.fromkeys(paths)
+            if path not in known or not _is_cached(known[path], cache)
+        ]
+        if todo:
+            known.update(_look_into(todo, cache, index, progress))
     result = Scan(known, _white_level(known))
     if cache is not None:
         cache.add(_deep_pictures(result, cache))
     return result
+
+
+def _look_into(
+    paths: Sequence[Path], cache: ImageCache | None, index: FingerprintIndex, progress: Progress
+) -> dict[Path, Scanned]:
+    """Opens files on all cores, and remembers verdicts and pixels in chunks as they come."""
+    known: dict[Path, Scanned] = {}
+    with ThreadPoolExecutor(cpu_count()) as pool, progress.bar("decode", len(paths)) as advance:
+        looked = pool.map(lambda path: _look(path, cache), paths)
+
+        def finished() -> Iterator[tuple[str, ImageArray]]:
+            fresh: list[tuple[Path, Scanned]] = []
+            for path, (found, pixels) in zip(paths, looked, strict=True):
+                known[path] = found
+                if found.fingerprint:  # what could not be opened may be opened next time
+                    fresh.append((path, found))
+                advance(1)
+                if pixels is not None:
+                    yield found.fingerprint, pixels
+                if len(fresh) >= REMEMBER_EVERY:
+                    index.put(fresh)
+                    fresh = []
+            index.put(fresh)
+
+        if cache is None:
+            list(finished())
+        else:
+            cache.add(finished())
+    return known
 
 
 def _is_cached(found: Scanned, cache: ImageCache | None) -> bool:
