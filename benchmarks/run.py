@@ -87,7 +87,7 @@ def rival(data: Path) -> tuple[float, float]:
             parts = []
             for at in range(0, len(records), BATCH):
                 chosen = records[at : at + BATCH]
-                batch = np.stack([load_input(record.path, preprocess) for record in chosen])
+                batch = np.stack([load_input(record.path, preprocess)[0] for record in chosen])
                 with torch.inference_mode():
                     parts.append(backbone(torch.from_numpy(batch)).mean(dim=(2, 3)).numpy())
             features[side] = np.concatenate(parts)

@@ -6,11 +6,13 @@ Everything is a function of its arguments, so that the same call writes the same
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
 
 from headstart.types import ImageArray, Size
@@ -143,3 +145,79 @@ def write_number_table(
         write_picture(root / image, make_grey(value, at, size))
         rows.append({"image": image, column: value})
     return write_csv(root, rows, **options)
+
+
+def make_mask(kind: str, seed: int, size: Size = SIZE) -> npt.NDArray[np.uint8]:
+    """The mask of ``make_picture``: (*size), uint8, 0 around the shape, 1 + its kind inside."""
+    random = np.random.default_rng([KINDS.index(kind), seed])
+    random.integers(90, 150, (*size, 3))  # the noise, drawn first there too
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
+    radius = min(size) * random.uniform(0.25, 0.4)
+    middle = random.uniform(0.4, 0.6, 2) * size
+    shape = _shape(kind, rows - middle[0], columns - middle[1], radius)
+    return np.where(shape, 1 + KINDS.index(kind), 0).astype(np.uint8)
+
+
+def write_mask(
+    path: Path,
+    values: npt.ArrayLike,
+    *,
+    palette: Sequence[tuple[int, int, int]] | None = None,
+    **options: object,
+) -> Path:
+    """Writes a mask in the format of the path's ending; folders are made.
+
+    Args:
+        path: file to write.
+        values: (h, w) or (h, w, 3); uint8 unless it is an array of another kind.
+        palette: red, green, blue of 0, 1, ...; makes a picture with a palette of values (h, w).
+        options: of Pillow's ``save``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = values if isinstance(values, np.ndarray) else np.asarray(values, dtype=np.uint8)
+    image = Image.fromarray(kept)
+    if palette is not None:
+        image.putpalette([channel for colour in palette for channel in colour])
+    image.save(path, **options)
+    return path
+
+
+def write_mask_folders(
+    root: Path, counts: Mapping[str, int] | int = 12, *, size: Size = SIZE, first_seed: int = 0
+) -> Path:
+    """Writes ``images/<class>-000.jpg``, ``masks/<class>-000.png`` and ``classes.txt``."""
+    wanted = dict.fromkeys(KINDS, counts) if isinstance(counts, int) else counts
+    for kind, count in wanted.items():
+        for at in range(count):
+            seed = first_seed + at
+            write_picture(root / f"images/{kind}-{at:03}.jpg", make_picture(kind, seed, size))
+            write_mask(root / f"masks/{kind}-{at:03}.png", make_mask(kind, seed, size))
+    (root / "classes.txt").write_text("\n".join(["background", *KINDS]) + "\n", encoding="utf-8")
+    return root
+
+
+def real_data(name: str) -> Path:
+    """A data set in the folder ``HEADSTART_TEST_DATA``; without it the test is skipped."""
+    folder = os.environ.get("HEADSTART_TEST_DATA")
+    if not folder or not (Path(folder) / name).is_dir():
+        pytest.skip(f"needs the data set {name} in the folder that HEADSTART_TEST_DATA names")
+    return Path(folder) / name
+
+
+def write_label_table(root: Path, count: int = 60, *, size: Size = SIZE) -> Path:
+    """Writes pictures of up to two shapes beside each other, and ``image,labels``; some have none.
+
+    Args:
+        root: folder to write.
+        count: pictures.
+        size: (height, width) of each shape in pixels; the picture is twice as wide.
+    """
+    sets = ((), ("disc",), ("square",), ("disc", "square"), ("stripes",), ("stripes", "disc"))
+    rows = []
+    for at in range(count):
+        kinds = sets[at % len(sets)]
+        noise = np.random.default_rng([7, at]).integers(90, 150, (*size, 3)).astype(np.uint8)
+        parts = [make_picture(kind, at, size) for kind in kinds] + [noise, noise]
+        write_picture(root / f"{at:03}.png", np.concatenate(parts[:2], axis=1))
+        rows.append({"image": f"{at:03}.png", "labels": "|".join(kinds)})
+    return write_csv(root, rows)

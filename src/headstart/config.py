@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ from headstart.types import Size
 MIN_SIDE = 32
 """Smallest side of the training size in pixels: the last feature map has one cell there."""
 
-Strategy = Literal["features", "finetune"]
+Strategy = Literal["features", "finetune", "full"]
 DATASET_FILE = "dataset.yaml"
 
 
@@ -33,7 +33,7 @@ def parse_size(value: Any) -> Any:
 
 
 class TrainConfig(BaseModel):
-    """Everything that decides what ``train`` does; None leaves the choice to the plan.
+    """Everything that decides what ``train`` does; None leaves the choice to task and plan.
 
     The resolved configuration is written to ``config.yaml`` in the run and can be given back with
     ``--config``.
@@ -46,7 +46,7 @@ class TrainConfig(BaseModel):
     task: str | None = None
     # The pretrained network whose first stages stay frozen.
     backbone: str = "efficientnet_lite0"
-    # features trains the head alone, finetune the head and the last stages.
+    # features trains the head alone, finetune the head and the last stages, full everything.
     strategy: Strategy = "finetune"
     # Passes over the training pictures in the second phase (head and last stages).
     epochs: Annotated[int | None, Field(ge=1, le=10_000)] = None
@@ -56,13 +56,15 @@ class TrainConfig(BaseModel):
     lr: Annotated[float | None, Field(gt=0, le=10)] = None
     # Peak learning rate of the first phase, which starts from the solution of a convex problem.
     head_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    # What training minimises; None takes the task's default.
+    loss: str | None = None
     # Pictures in one step of the optimizer.
-    batch_size: Annotated[int, Field(ge=2, le=4096)] = 32
+    batch_size: Annotated[int | None, Field(ge=2, le=4096)] = None
     # (height, width) in pixels; multiples of 32 lose nothing at the borders.
-    image_size: Annotated[Size, BeforeValidator(parse_size)] = (224, 224)
+    image_size: Annotated[Size | None, BeforeValidator(parse_size)] = None
     # crop fills the input and cuts what stands over, letterbox shows everything with grey bars,
     # squash changes the aspect ratio.
-    resize: Literal["letterbox", "crop", "squash"] = "crop"
+    resize: Literal["letterbox", "crop", "squash"] | None = None
     # First stage that trains in the second phase; None lets the plan fit it to the work.
     split_stage: Annotated[int | None, Field(ge=0)] = None
     # Augmented views stored for each training picture, beside the plain one.
@@ -74,12 +76,16 @@ class TrainConfig(BaseModel):
     limit: Annotated[int | None, Field(ge=1)] = None
     # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    # What thresholds are fitted for, where a task has them: f1, precision>=P or recall>=R.
+    threshold_aim: Annotated[
+        str, Field(pattern=r"^(f1|(precision|recall)>=(0?\.\d+|1|1\.0+))$")
+    ] = "f1"
     # Learning rate of the stages as a share of lr; less than 1 changes the backbone less.
     stage_lr_factor: Annotated[float, Field(gt=0, le=1)] = 0.3
     # Of AdamW, on weights with more than one dimension.
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     # Share of the target that is spread over all classes.
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
     # Probability that the head does not see a feature in a training step.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # Epochs without progress on validation before the second phase ends early.
@@ -93,7 +99,8 @@ class TrainConfig(BaseModel):
     def to_yaml(self) -> str:
         """The content of ``config.yaml``."""
         values = self.model_dump(mode="json")
-        values["image_size"] = "x".join(str(side) for side in self.image_size)
+        if self.image_size is not None:
+            values["image_size"] = "x".join(str(side) for side in self.image_size)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 
@@ -107,7 +114,12 @@ class DatasetOptions(BaseModel):
     classes: tuple[str, ...] | str | None = None
     # Column of the CSV whose equal values stay on one side of the split.
     group: str | None = None
+    # Separator of the names in a column of labels.
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    # Value in masks that counts for nothing.
     ignore_index: int | None = None
+    # Whether masks lie like the stored pictures (and are turned with them) or like upright ones.
+    mask_frame: Literal["stored", "upright"] | None = None
     normalise_by: tuple[int, int] | None = None
     flip_pairs: tuple[tuple[int, int], ...] | None = None
     label_from: str | None = None
@@ -146,20 +158,28 @@ def dataset_options(root: Path) -> DatasetOptions:
         raise ConfigError(_sentences(error, f"{path}: {{}}", DatasetOptions)) from error
 
 
-def class_names(options: DatasetOptions, root: Path) -> tuple[str, ...]:
-    """The classes in the order that ``dataset.yaml`` asks for; empty when it does not say.
+def class_names(options: DatasetOptions, root: Path, usual: Sequence[str] = ()) -> tuple[str, ...]:
+    """The classes in the order that ``dataset.yaml`` or a file asks for; empty when none does.
+
+    Args:
+        options: of ``dataset.yaml``.
+        root: of the data set.
+        usual: names of files that are read where ``dataset.yaml`` says nothing.
 
     Raises:
         DataError: the named file cannot be read.
     """
-    if isinstance(options.classes, str):
-        path = root / options.classes
+    named = options.classes
+    if named is None:
+        named = next((name for name in usual if (root / name).is_file()), None)
+    if isinstance(named, str):
+        path = root / named
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} cannot be read as UTF-8 text: {error}") from error
         return tuple(line.strip() for line in lines if line.strip())
-    return options.classes or ()
+    return named or ()
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

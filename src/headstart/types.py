@@ -23,8 +23,78 @@ ImageArray = npt.NDArray[np.uint8]
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 """The named outputs of an exported graph for a batch: each array (batch, ...), float32."""
 
+IGNORED = 255
+"""Index of pixels of a mask that count for nothing."""
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """How a picture lies in its file.
+
+    Attributes:
+        size: (height, width) of the upright picture in pixels.
+        orientation: of EXIF, 1 to 8; from 5 on the stored picture lies on its side.
+    """
+
+    size: Size
+    orientation: int = 1
+
+    @property
+    def stored(self) -> Size:
+        """(height, width) of the picture as it is stored."""
+        return self.size[::-1] if self.orientation >= 5 else self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """How one picture was placed in the graph's input: input = original * scale + offset.
+
+    Continuous coordinates: pixel centres lie at whole numbers plus 0.5.
+
+    Attributes:
+        original: (height, width) of the upright picture in pixels.
+        scale: (y, x), input pixels for each original pixel.
+        offset: (y, x) in input pixels; negative where the picture is cropped.
+    """
+
+    original: Size
+    scale: tuple[float, float]
+    offset: tuple[float, float]
+
+    def to_input(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Maps points (..., 2) as (x, y) in original pixels to input pixels."""
+        scale, offset = self._xy()
+        return (points + 0.5) * scale + offset - 0.5
+
+    def to_original(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Maps points (..., 2) as (x, y) in input pixels to original pixels."""
+        scale, offset = self._xy()
+        return (points + 0.5 - offset) / scale - 0.5
+
+    def seen_from(self, original: Size) -> Geometry:
+        """The same place in the input for the same picture at another resolution."""
+        (old_h, old_w), (scale_y, scale_x) = self.original, self.scale
+        scale = (scale_y * old_h / original[0], scale_x * old_w / original[1])
+        return Geometry(original, scale, self.offset)
+
+    def _xy(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return np.array(self.scale[::-1]), np.array(self.offset[::-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What comes out of a stage of a backbone.
+
+    Attributes:
+        channels: of the feature map.
+        stride: input pixels for each position of the map.
+    """
+
+    channels: int
+    stride: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +114,11 @@ class Annotation:
     fields: Mapping[str, str]
     split: Split | None = None
     group: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """The data set's root, which further files of the fields are relative to."""
+        return self.path.parents[self.image.count("/")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +163,7 @@ class Record:
         target: what the task predicts for it, in the task's plain form (an index, a number, ...).
         split: the side it is on.
         group: pictures of one group stay on one side.
+        size: (height, width) of the upright picture in pixels.
     """
 
     path: Path
@@ -97,6 +173,7 @@ class Record:
     target: Any
     split: Split | None = None
     group: str | None = None
+    size: Size = (0, 0)
 
     @property
     def group_key(self) -> str:
@@ -163,6 +240,9 @@ class Finding:
         rows: cells of the table; numbers between 0 and 1 in ``shaded`` tables are drawn as a heat.
         shaded: whether the cells' background shows their size.
         images: pictures to show under the table, each with a caption; by ``Record.image``.
+        compared: pictures to show twice, with their target and with the prediction drawn in; as
+            ``images``.
+        bars: rows (name, share between 0 and 1, text) that are drawn as bars.
         spoken: whether the text is also printed when training ends.
     """
 
@@ -172,6 +252,8 @@ class Finding:
     rows: Sequence[Sequence[Any]] = ()
     shaded: bool = False
     images: Sequence[tuple[str, str]] = ()
+    compared: Sequence[tuple[str, str]] = ()
+    bars: Sequence[tuple[str, float, str]] = ()
     spoken: bool = False
 
     def to_json(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runtime",),
     ("data",),
     ("models",),
-    ("tasks.*.learn", "tasks.*.score"),
+    ("tasks.*.learn", "tasks.*.losses", "tasks.*.score"),
     ("training",),
     ("evaluation",),
     ("export",),

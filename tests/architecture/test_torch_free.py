@@ -34,7 +34,7 @@ TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader"})
 # Behind the verb that trains; ``jobs`` imports them when it is called.
 TORCH_ALLOWED_IN_JOBS = frozenset({"train_job", "results"})
 # A task's half for training; its other modules run wherever the runtime does.
-TORCH_ALLOWED_IN_A_TASK = frozenset({"learn"})
+TORCH_ALLOWED_IN_A_TASK = frozenset({"learn", "losses"})
 
 # Imports every module even after a failure, to name all culprits at once.
 IMPORT_WITHOUT_TORCH = """

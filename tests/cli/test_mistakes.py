@@ -45,7 +45,7 @@ def status_of(*arguments: str) -> int:
         ("train photos --task divination", "got 'divination'"),
         (
             "train photos --strategy magic",
-            "--strategy must be 'features' or 'finetune', got 'magic'",
+            "--strategy must be 'features', 'finetune' or 'full', got 'magic'",
         ),
         ("train photos --resize fold", "got 'fold'"),
         ("train photos --image-size 1x2x3", "--image-size must be N or HxW, for example 224"),

@@ -19,7 +19,7 @@ OUTPUTS = 5
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(0)
     backbone = load_backbone(request.param, pretrained=False)
-    head = PooledLinear(backbone.channels[-1], OUTPUTS, dropout=0.2)
+    head = PooledLinear(backbone.outputs, OUTPUTS, dropout=0.2)
     nn.init.normal_(head.linear.weight)
     return Network(backbone, head).eval()
 
@@ -58,16 +58,17 @@ def test_rest_of_prefix_is_the_network_at_every_cut(
             )
 
 
-def test_channels_are_as_declared(network: Network, pictures: torch.Tensor) -> None:
+def test_channels_and_strides_are_as_declared(network: Network, pictures: torch.Tensor) -> None:
     backbone = network.backbone
-    assert len(backbone.channels) == len(backbone.stages)
+    assert len(backbone.outputs) == len(backbone.stages)
     with torch.inference_mode():
         features = backbone.normalise(pictures)
-        for number, (stage, channels) in enumerate(
-            zip(backbone.stages, backbone.channels, strict=True)
+        for number, (stage, output) in enumerate(
+            zip(backbone.stages, backbone.outputs, strict=True)
         ):
             features = stage(features)
-            assert features.shape[:2] == (3, channels), number
+            assert features.shape[:2] == (3, output.channels), number
+            assert features.shape[2:] == (SIDE // output.stride,) * 2, number
         assert torch.equal(features, backbone(pictures))
     assert features.shape[2:] == (SIDE // 32, SIDE // 32)
 

@@ -11,11 +11,17 @@ from headstart.config import DatasetOptions
 from headstart.data import readers
 from headstart.data.readers import Reader
 from headstart.errors import DataError
-from pictures import write_class_folders, write_class_table, write_split_folders
+from pictures import (
+    write_class_folders,
+    write_class_table,
+    write_mask_folders,
+    write_split_folders,
+)
 
 # One data set in the layout of each reader: a new reader adds its line.
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "class-folders": lambda root: write_split_folders(root, {"train": 2, "test": 1}),
+    "mask-folders": lambda root: write_mask_folders(root, 2),
     "csv": lambda root: write_class_table(root, 2),
 }
 

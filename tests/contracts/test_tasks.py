@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +18,110 @@ import torch
 
 from export.tiny import CHANNELS, TINY_SIZE, deployed, random_inputs, tiny_network
 from headstart import tasks
+from headstart.config import DatasetOptions
+from headstart.data.augment import plain_view
 from headstart.errors import ConfigError, DataError, ModelError
-from headstart.evaluation.scoring import evaluate_outputs
+from headstart.evaluation.scoring import Scored, evaluate_records
 from headstart.export.formats.onnx import export_graph, set_constant
+from headstart.models.heads import Head
+from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend
-from headstart.types import Annotation, Metric, Outputs, Record
+from headstart.runtime.preprocess import Preprocess
+from headstart.tasks.protocol import Objective
+from headstart.types import Annotation, Frame, Metric, Outputs, Record
+from pictures import write_mask, write_picture
 
 COUNT = 30
 
-# One list of fields for each kind of data set that some task learns from. A task is tested with the
-# kind that it claims most; a new kind of target needs one more entry here.
-KINDS: Mapping[str, tuple[Mapping[str, str], ...]] = {
-    "words": tuple({"label": ("ant", "bee", "wasp")[at % 3]} for at in range(COUNT)),
-    "numbers": tuple({"value": f"{0.5 + at % 7 / 4}"} for at in range(COUNT)),
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of data set that some task learns from.
+
+    Attributes:
+        fields: of ``COUNT`` annotations, all of them usable.
+        useless: of a data set in which every target is the same, and how the error names it.
+        blank: fields that hold no target, or None where they do.
+        foreign: fields that no model trained on ``fields`` knows, and how its reason names them.
+    """
+
+    fields: tuple[Mapping[str, str], ...]
+    useless: tuple[Mapping[str, str], str]
+    blank: Mapping[str, str] | None
+    foreign: tuple[Mapping[str, str], str]
+
+
+def _all(entries: Callable[[int], Mapping[str, str]]) -> tuple[Mapping[str, str], ...]:
+    return tuple(entries(at) for at in range(COUNT))
+
+
+# A task is tested with the kind that it claims most; a new kind of target needs one more entry.
+KINDS: Mapping[str, Kind] = {
+    "words": Kind(
+        _all(lambda at: {"label": ("ant", "bee", "wasp")[at % 3]}),
+        ({"label": "ant"}, "ant"),
+        {"label": "  "},
+        ({"label": "nothing known"}, "'nothing known'"),
+    ),
+    "numbers": Kind(
+        _all(lambda at: {"value": f"{0.5 + at % 7 / 4}"}),
+        ({"value": "0.5"}, "0.5"),
+        {"value": ""},
+        ({"value": "nothing known"}, "'nothing known'"),
+    ),
+    "sets": Kind(
+        _all(lambda at: {"labels": ("ant", "ant|bee", "", "bee|wasp", "wasp|?ant")[at % 5]}),
+        ({"labels": "ant"}, "ant"),
+        None,
+        ({"labels": "ant|moth"}, "'moth'"),
+    ),
+    "masks": Kind(
+        _all(lambda at: {"mask": f"{at % 6}.png"}),
+        ({"mask": "plain.png"}, "class 0"),
+        {"mask": " "},
+        ({"mask": "foreign.png"}, "77"),
+    ),
 }
+
+FRAME = Frame((24, 32))
+PLACE = Preprocess(TINY_SIZE).place(FRAME.size)
+"""How pictures of that size lie in the input: with bars above and below."""
+
+FILES = Path(tempfile.mkdtemp(prefix="headstart-contracts-"))
+
+
+def write_masks() -> None:
+    """Masks of 3 classes and the ignored index; ``plain`` holds one class, ``foreign`` a new id."""
+    random = np.random.default_rng(0)
+    blocks = random.integers(0, 3, (6, 3, 4), dtype=np.uint8)
+    for number, block in enumerate(blocks):
+        values = block.repeat(8, axis=0).repeat(8, axis=1)
+        values[0, :5] = 255
+        write_mask(FILES / f"{number}.png", values)
+    write_mask(FILES / "plain.png", np.zeros(FRAME.size, np.uint8))
+    write_mask(FILES / "foreign.png", np.full(FRAME.size, 77, np.uint8))
+
 
 TASKS = tasks.task_names()
 
 
 def annotations_of(fields: Sequence[Mapping[str, str]]) -> list[Annotation]:
-    return [
-        Annotation(Path(f"{at}.png"), f"{at}.png", entry, None) for at, entry in enumerate(fields)
-    ]
+    return [Annotation(FILES / f"{at}.jpg", f"{at}.jpg", entry) for at, entry in enumerate(fields)]
 
 
-def fields_of(task: str) -> tuple[Mapping[str, str], ...]:
+def kind_of(task: str) -> Kind:
     spec = tasks.spec(task)
-    best = max(KINDS.values(), key=spec.claims)
-    assert spec.claims(best) > 0, f"add annotations that {task} claims to KINDS"
+    best = max(KINDS.values(), key=lambda kind: spec.claims(kind.fields))
+    assert spec.claims(best.fields) > 0, f"add annotations that {task} claims to KINDS"
     return best
 
 
 def records_of(targets: Sequence[Any], group: str | None = None) -> list[Record]:
     return [
-        Record(Path(f"{at}.png"), f"{at}.png", f"{at:032x}", f"{at:032x}", target, "test", group)
+        Record(
+            *(FILES / f"{at}.jpg", f"{at}.jpg", f"{at:032x}", f"{at:032x}"),
+            *(target, "test", group, FRAME.size),
+        )
         for at, target in enumerate(targets)
     ]
 
@@ -63,13 +136,16 @@ class Case:
             tasks.scorer(task),
             tasks.learner(task),
         )
-        self.fields = fields_of(task)
+        self.kind = kind_of(task)
+        self.fields = self.kind.fields
         parsed = self.spec.parse(annotations_of(self.fields))
-        self.schema, self.targets = parsed.schema, list(parsed.targets)
+        self.schema = parsed.schema
+        self.targets = [self.spec.fit(t, FRAME, DatasetOptions()) for t in parsed.targets]
         self.network = tiny_network(task, self.schema, self.targets)
         self.whole = deployed(task, self.network)
         self.outputs = self.run(random_inputs(COUNT))
-        self.calibration = self.scorer.calibrate(self.outputs, self.targets, self.schema)
+        self.observed = self.observe(COUNT)
+        self.calibration = self.calibrate(COUNT, self.targets)
 
     def run(self, images: np.ndarray) -> Outputs:
         with torch.inference_mode():
@@ -79,8 +155,43 @@ class Case:
     def first(self, count: int) -> Outputs:
         return {name: values[:count] for name, values in self.outputs.items()}
 
+    def observe(self, count: int, targets: Sequence[Any] = ()) -> Outputs:
+        records = records_of(targets or self.targets[:count])
+        places = [PLACE] * count
+        return self.scorer.observe(self.first(count), records, places, self.schema)
+
+    def calibrate(self, count: int, targets: Sequence[Any]) -> Mapping[str, float]:
+        return self.scorer.calibrate(self.observe(count, targets), targets, self.schema, "f1")
+
+    def decode(self, count: int, calibration: Any = None, top_k: int | None = None) -> list[Any]:
+        return self.spec.decode(
+            self.first(count),
+            self.schema,
+            self.calibration if calibration is None else calibration,
+            geometries=[PLACE] * count,
+            top_k=top_k,
+        )
+
+    def encoded(self, targets: Sequence[Any]) -> torch.Tensor:
+        found = []
+        for target in targets:
+            placed = None
+            if self.learner.moves:
+                placed = self.learner.place(target, self.schema, FRAME.size)
+                pixels = np.zeros((*FRAME.size, 3), np.uint8)
+                _, placed = plain_view(pixels, placed, Preprocess(TINY_SIZE))
+            found.append(self.learner.encode(target, placed, self.schema))
+        return torch.stack(found)
+
     def raw(self, count: int) -> torch.Tensor:
         return self.network(torch.from_numpy(random_inputs(count)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files() -> Iterator[None]:
+    write_masks()
+    yield
+    shutil.rmtree(FILES)
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -137,19 +248,19 @@ def test_parse_refuses_no_annotations(case: Case) -> None:
         case.spec.parse([])
 
 
-def test_parse_refuses_one_single_value_and_says_which(case: Case) -> None:
-    fields = [case.fields[0]] * 5
-    (value,) = case.fields[0].values()
-    with pytest.raises(DataError, match=re.escape(value)):
-        case.spec.parse(annotations_of(fields))
+def test_parse_refuses_targets_that_are_all_the_same_and_says_which(case: Case) -> None:
+    fields, named = case.kind.useless
+    with pytest.raises(DataError, match=re.escape(named)):
+        case.spec.parse(annotations_of([fields] * 5))
 
 
 def test_parse_leaves_out_and_counts_what_has_no_target(case: Case) -> None:
-    (column,) = case.fields[0]
-    fields = [*case.fields, {column: "   "}, {column: ""}]
-    parsed = case.spec.parse(annotations_of(fields))
+    if case.kind.blank is None:
+        pytest.skip("a blank is a target")
+    blank = case.kind.blank
+    parsed = case.spec.parse(annotations_of([*case.fields, blank, blank]))
     assert parsed.targets[-2:] == (None, None)
-    assert [omission.image for omission in parsed.omissions] == [f"{COUNT}.png", f"{COUNT + 1}.png"]
+    assert [omission.image for omission in parsed.omissions] == [f"{COUNT}.jpg", f"{COUNT + 1}.jpg"]
     assert all(omission.reason for omission in parsed.omissions)
     assert len(parsed.targets) == COUNT + 2
     assert len([t for t in parsed.targets if t is not None]) + len(parsed.omissions) == COUNT + 2
@@ -164,17 +275,29 @@ def test_parse_refuses_when_nothing_has_a_target(case: Case) -> None:
 def test_parse_with_a_models_schema_keeps_it(case: Case) -> None:
     parsed = case.spec.parse(annotations_of(case.fields[:1]), schema=case.schema)
     assert parsed.schema == case.schema
-    assert parsed.targets == (case.targets[0],)
+    (target,) = parsed.targets
+    assert case.spec.fit(target, FRAME, DatasetOptions()) == case.targets[0]
 
 
 def test_parse_with_a_models_schema_counts_foreign_targets(case: Case) -> None:
-    (column,) = case.fields[0]
-    fields = [case.fields[0], {column: "nothing known"}]
-    parsed = case.spec.parse(annotations_of(fields), schema=case.schema)
-    assert parsed.targets == (case.targets[0], None)
+    foreign, named = case.kind.foreign
+    annotations = annotations_of([case.fields[0], foreign])
+    parsed = case.spec.parse(annotations, schema=case.schema)
+    assert parsed.targets[0] is not None
+    assert parsed.targets[1] is None
     (omission,) = parsed.omissions
-    assert omission.image == "1.png"
-    assert "'nothing known'" in omission.reason
+    assert omission.image == "1.jpg"
+    assert named in omission.reason
+
+
+def test_a_target_is_kept_or_refused_by_its_pictures_frame(case: Case) -> None:
+    """Whatever lies in the picture has to fit into it; everything else does not care."""
+    (target, *_) = case.spec.parse(annotations_of(case.fields)).targets
+    if not case.learner.moves:
+        assert case.spec.fit(target, Frame((7, 9), 6), DatasetOptions()) == target
+        return
+    with pytest.raises(DataError, match=r"32x24 pixels and the picture 9x7"):
+        case.spec.fit(target, Frame((7, 9)), DatasetOptions())
 
 
 def test_the_schema_survives_json(case: Case) -> None:
@@ -183,7 +306,9 @@ def test_the_schema_survives_json(case: Case) -> None:
 
 
 def test_strata_and_summary_are_text(case: Case) -> None:
-    strata = {case.spec.stratum(case.schema, target) for target in case.targets}
+    found = [case.spec.strata(case.schema, target) for target in case.targets]
+    assert all(found)
+    strata = {name for names in found for name in names}
     assert len(strata) > 1
     assert all(isinstance(stratum, str) for stratum in strata)
     rows = case.spec.summarise(case.schema, case.targets)
@@ -192,59 +317,102 @@ def test_strata_and_summary_are_text(case: Case) -> None:
     assert case.spec.summarise(case.schema, case.targets[:1])
 
 
-def test_encode_gives_one_row_a_target(case: Case) -> None:
-    for count in (0, 1, COUNT):
-        assert len(case.learner.encode(case.targets[:count], case.schema)) == count
+def test_targets_are_plain_json_and_tell_each_other_apart(case: Case) -> None:
+    texts = {
+        target: json.dumps(case.spec.target_to_json(case.schema, target), allow_nan=False)
+        for target in case.targets
+    }
+    assert len(set(texts.values())) == len(texts) > 1
+
+
+def test_a_target_can_be_drawn_and_agrees_with_itself_alone(case: Case) -> None:
+    pixels = np.full((*FRAME.size, 3), 100, np.uint8)
+    before = pixels.copy()
+    first, second = (case.spec.truth(case.schema, target) for target in case.targets[:2])
+    assert case.spec.agreement(first, first) == 1.0
+    assert 0.0 <= case.spec.agreement(first, second) < 1.0
+    drawn = case.spec.draw(pixels, first, case.schema)
+    assert "" in drawn
+    assert all(image.width >= FRAME.size[1] for image in drawn.values())
+    assert np.array_equal(pixels, before)
+    (answer, *_) = case.decode(1)
+    assert case.spec.draw(pixels, answer, case.schema).keys() == drawn.keys()
 
 
 @pytest.mark.parametrize("count", [1, 2, COUNT])
-def test_loss_is_finite_and_reaches_every_parameter_of_the_head(case: Case, count: int) -> None:
-    encoded = case.learner.encode(case.targets[:count], case.schema)
-    case.network.zero_grad()
-    loss = case.learner.loss(case.network.head, case.raw(count), encoded, 0.1)
-    assert loss.ndim == 0
-    assert torch.isfinite(loss)
-    loss.backward()
-    parameters = list(case.network.head.parameters())
-    assert parameters
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in parameters)
+def test_every_loss_is_finite_and_reaches_every_parameter_of_the_head(
+    case: Case, count: int
+) -> None:
+    encoded = case.encoded(case.targets[:count])
+    assert case.learner.losses
+    for loss in case.learner.losses:
+        case.network.zero_grad()
+        value = case.learner.loss(case.network.head, case.raw(count), encoded, Objective(loss, 0.1))
+        assert value.ndim == 0
+        assert torch.isfinite(value), loss
+        value.backward()
+        parameters = list(case.network.head.parameters())
+        assert parameters
+        assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in parameters), loss
 
 
-def test_loss_is_lower_for_better_outputs(case: Case) -> None:
+def test_every_loss_is_lower_for_better_outputs(case: Case) -> None:
     """Follows the gradient of the raw outputs: the loss must measure them."""
-    encoded = case.learner.encode(case.targets, case.schema)
-    raw = case.raw(COUNT).detach().requires_grad_()
-    before = case.learner.loss(case.network.head, raw, encoded, 0.0)
-    (slope,) = torch.autograd.grad(before, raw)
-    after = case.learner.loss(case.network.head, (raw - slope).detach(), encoded, 0.0)
-    assert after.item() < before.detach().item()
+    encoded = case.encoded(case.targets)
+    for name in case.learner.losses:
+        objective = Objective(name)
+        raw = case.raw(COUNT).detach().requires_grad_()
+        before = case.learner.loss(case.network.head, raw, encoded, objective)
+        (slope,) = torch.autograd.grad(before, raw)
+        step = slope / slope.abs().max() * raw.detach().abs().max() / 10
+        after = case.learner.loss(case.network.head, (raw - step).detach(), encoded, objective)
+        assert after.item() < before.detach().item(), name
 
 
 @pytest.mark.parametrize("count", [1, COUNT])
-def test_the_epoch_metric_is_finite_with_its_error(case: Case, count: int) -> None:
-    encoded = case.learner.encode(case.targets[:count], case.schema)
-    metric, error = case.learner.epoch_metric(case.network.head, case.raw(count).detach(), encoded)
+def test_the_epoch_metric_is_finite_with_its_error_and_does_not_depend_on_batches(
+    case: Case, count: int
+) -> None:
+    encoded, raw = case.encoded(case.targets[:count]), case.raw(count).detach()
+    head = case.network.head
+    whole = case.learner.statistics(head, raw, encoded)
+    assert len(whole) == count
+    metric, error = case.learner.epoch_metric(whole)
     assert np.isfinite([metric, error]).all()
     assert error >= 0
+    parts = [
+        case.learner.statistics(head, raw[at : at + 7], encoded[at : at + 7])
+        for at in range(0, count, 7)
+    ]
+    assert case.learner.epoch_metric(torch.cat(parts)) == pytest.approx((metric, error), abs=1e-6)
+
+
+def reduced_head(case: Case, targets: Sequence[Any]) -> Head:
+    head = case.learner.head(case.network.backbone.outputs, case.schema, targets, 0.0)
+    assert isinstance(head, Head)
+    if head.reduce is None:
+        pytest.skip("the head takes whole maps")
+    return head
 
 
 def test_the_convex_start_lowers_the_loss_and_repeats_exactly(case: Case) -> None:
     random = np.random.default_rng(0)
     features = random.normal(size=(2, COUNT, CHANNELS)).astype(np.float32)
     features[:, :, 0] = np.argsort(np.argsort([str(target) for target in case.targets]))
-    encoded = case.learner.encode(case.targets, case.schema)
+    encoded = case.encoded(case.targets)
 
-    def start() -> torch.nn.Module:
-        head = case.learner.head(CHANNELS, case.schema, case.targets, 0.0).eval()
+    def start() -> Head:
+        head = reduced_head(case, case.targets).eval()
         case.learner.initialise(head, features, case.targets, case.schema)
         return head
 
-    new = case.learner.head(CHANNELS, case.schema, case.targets, 0.0).eval()
+    new = reduced_head(case, case.targets).eval()
     first, second = start(), start()
+    objective = Objective(case.learner.losses[0])
     with torch.inference_mode():
         plain = torch.from_numpy(features[0])
         losses = [
-            float(case.learner.loss(head, head.predict(plain), encoded, 0.0))
+            float(case.learner.loss(head, head.predict(plain), encoded, objective))
             for head in (new, first)
         ]
     assert losses[1] < losses[0]
@@ -256,7 +424,7 @@ def test_the_convex_start_lowers_the_loss_and_repeats_exactly(case: Case) -> Non
 def test_the_convex_start_takes_few_or_equal_targets(case: Case, count: int) -> None:
     targets = [case.targets[0]] * count
     features = np.random.default_rng(1).normal(size=(3, count, CHANNELS)).astype(np.float32)
-    head = case.learner.head(CHANNELS, case.schema, targets, 0.0)
+    head = reduced_head(case, targets)
     case.learner.initialise(head, features, targets, case.schema)
     assert all(torch.isfinite(tensor).all() for tensor in head.state_dict().values())
 
@@ -270,7 +438,7 @@ def test_finish_names_what_decode_takes(case: Case) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, COUNT])
 def test_decode_gives_plain_values_with_the_promised_keys(case: Case, count: int) -> None:
-    answers = case.spec.decode(case.first(count), case.schema, case.calibration)
+    answers = case.decode(count)
     assert len(answers) == count
     for answer in answers:
         value = answer.to_json()
@@ -281,25 +449,21 @@ def test_decode_gives_plain_values_with_the_promised_keys(case: Case, count: int
 
 
 def test_decode_keeps_the_best_entries(case: Case) -> None:
-    (whole,) = case.spec.decode(case.first(1), case.schema, case.calibration)
-    (short,) = case.spec.decode(case.first(1), case.schema, case.calibration, top_k=1)
+    (whole,) = case.decode(1)
+    (short,) = case.decode(1, top_k=1)
     assert len(short.to_json()["scores"]) == 1
     best, alone = (next(iter(a.to_json()["scores"].items())) for a in (whole, short))
     assert best == alone
 
 
 def test_decode_works_without_calibration(case: Case) -> None:
-    assert len(case.spec.decode(case.first(3), case.schema, {})) == 3
+    assert len(case.decode(3, {})) == 3
 
 
 def test_calibration_is_finite_also_for_one_picture_and_one_value(case: Case) -> None:
     one_value = [case.targets[0]] * COUNT
-    for outputs, targets in (
-        (case.outputs, case.targets),
-        (case.first(1), case.targets[:1]),
-        (case.outputs, one_value),
-    ):
-        found = case.scorer.calibrate(outputs, targets, case.schema)
+    for targets in (case.targets, case.targets[:1], one_value):
+        found = case.calibrate(len(targets), targets)
         assert all(np.isfinite(value) for value in found.values())
         assert found.keys() == case.calibration.keys()
 
@@ -343,7 +507,7 @@ def _check(metrics: Mapping[str, Metric]) -> None:
 
 def test_the_monitored_metric_comes_first_in_its_direction(case: Case) -> None:
     records = records_of(case.targets)
-    found = case.scorer.score(case.outputs, records, case.schema, case.calibration)
+    found = case.scorer.score(case.observed, records, case.schema, case.calibration)
     assert next(iter(found)) == case.scorer.monitor
     better = "higher" if case.learner.higher_is_better else "lower"
     assert found[case.scorer.monitor].better == better
@@ -356,7 +520,7 @@ def test_scores_and_findings_of_thin_data(case: Case, data: str) -> None:
     count = 1 if data == "one picture" else COUNT
     targets = case.targets[:1] * count if data == "one value" else case.targets[:count]
     records = records_of(targets, group="all" if data == "one group" else None)
-    outputs = case.first(count)
+    outputs = case.observe(count, targets)
     found = case.scorer.score(outputs, records, case.schema, case.calibration)
     assert case.scorer.monitor in found
     _check(found)
@@ -366,14 +530,16 @@ def test_scores_and_findings_of_thin_data(case: Case, data: str) -> None:
 
 def test_findings_have_rows_as_wide_as_their_header_and_name_pictures(case: Case) -> None:
     records = records_of(case.targets)
-    findings = case.scorer.analyse(case.outputs, records, case.schema, case.calibration)
+    findings = case.scorer.analyse(case.observed, records, case.schema, case.calibration)
     assert findings
     assert any(finding.spoken and finding.text for finding in findings)
     names = {record.image for record in records}
     for finding in findings:
         assert finding.title
         assert all(len(row) == len(finding.columns) for row in finding.rows), finding.title
-        assert all(image in names for image, _ in finding.images), finding.title
+        shown = [*finding.images, *finding.compared]
+        assert all(image in names for image, _ in shown), finding.title
+        assert all(0.0 <= share <= 1.0 for _, share, _ in finding.bars), finding.title
         json.dumps(finding.to_json(), allow_nan=False)
 
 
@@ -389,15 +555,28 @@ def test_out_of_fold_is_left_out_for_too_few_pictures(case: Case) -> None:
 def test_out_of_fold_gives_the_monitored_metric(case: Case) -> None:
     features = np.random.default_rng(0).normal(size=(COUNT, CHANNELS)).astype(np.float32)
     found = case.scorer.out_of_fold(features, records_of(case.targets), case.schema, 0)
+    if case.network.head.reduce is None:
+        assert found is None
+        return
     assert found is not None
     name, metric = found
     assert name == case.scorer.monitor
     _check({name: metric})
 
 
-def test_outputs_that_are_no_numbers_are_refused(case: Case) -> None:
-    broken = {name: values.copy() for name, values in case.outputs.items()}
-    broken[case.spec.outputs[0]][3] = np.nan
-    records = records_of(case.targets)
-    with pytest.raises(ModelError, match=r"3\.png"):
-        evaluate_outputs(broken, records, case.name, case.schema, case.calibration)
+def test_outputs_that_are_no_numbers_are_refused(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def run(self, batch: np.ndarray) -> Outputs:
+            broken = {name: values.copy() for name, values in case.first(len(batch)).items()}
+            broken[case.spec.outputs[0]][3] = np.nan
+            return broken
+
+    records = []
+    for record in records_of(case.targets[:5]):
+        path = write_picture(tmp_path / record.path.name, np.zeros((*FRAME.size, 3), np.uint8))
+        records.append(dataclasses.replace(record, path=path))
+    model = Scored(Broken(), case.name, case.schema, Preprocess(TINY_SIZE))
+    with pytest.raises(ModelError, match=r"3\.jpg"):
+        evaluate_records(model, records, case.calibration, QuietProgress())

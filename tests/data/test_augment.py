@@ -21,8 +21,8 @@ SEEDS = range(24)
 @pytest.mark.parametrize("policy", get_args(Policy))
 def test_a_seed_decides_the_view(policy: Policy) -> None:
     transform = Augmentation(policy).transform(PREPROCESS)
-    views = [augmented_view(PICTURE, transform, seed) for seed in SEEDS]
-    again = [augmented_view(PICTURE, transform, seed) for seed in reversed(SEEDS)]
+    views = [augmented_view(PICTURE, None, transform, seed)[0] for seed in SEEDS]
+    again = [augmented_view(PICTURE, None, transform, seed)[0] for seed in reversed(SEEDS)]
     for view, same in zip(views, reversed(again), strict=True):
         np.testing.assert_array_equal(view, same)
     assert len({view.tobytes() for view in views}) == len(SEEDS)
@@ -31,17 +31,17 @@ def test_a_seed_decides_the_view(policy: Policy) -> None:
 def test_large_seeds_differ_too() -> None:
     transform = Augmentation().transform(PREPROCESS)
     seeds = (2**63 - 1, 2**63 - 2, 2**62)
-    assert len({augmented_view(PICTURE, transform, seed).tobytes() for seed in seeds}) == 3
+    assert len({augmented_view(PICTURE, None, transform, seed)[0].tobytes() for seed in seeds}) == 3
 
 
 def test_the_global_generator_is_not_touched() -> None:
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    augmented_view(PICTURE, Augmentation().transform(PREPROCESS), 1)
+    augmented_view(PICTURE, None, Augmentation().transform(PREPROCESS), 1)
     assert torch.equal(torch.random.get_rng_state(), before)
-    one = augmented_view(PICTURE, Augmentation().transform(PREPROCESS), 7)
+    one, _ = augmented_view(PICTURE, None, Augmentation().transform(PREPROCESS), 7)
     torch.manual_seed(6)
-    two = augmented_view(PICTURE, Augmentation().transform(PREPROCESS), 7)
+    two, _ = augmented_view(PICTURE, None, Augmentation().transform(PREPROCESS), 7)
     np.testing.assert_array_equal(one, two)
 
 
@@ -49,9 +49,10 @@ def test_the_global_generator_is_not_touched() -> None:
 @pytest.mark.parametrize("policy", get_args(Policy))
 def test_every_shape_gives_the_size(size: Size, policy: Policy) -> None:
     picture = np.full((*size, 3), 200, np.uint8)
-    view = augmented_view(picture, Augmentation(policy, "both").transform(PREPROCESS), 3)
+    transform = Augmentation(policy, "both").transform(PREPROCESS)
+    view, _ = augmented_view(picture, None, transform, 3)
     assert (view.shape, view.dtype, view.flags["C_CONTIGUOUS"]) == ((32, 48, 3), np.uint8, True)
-    assert plain_view(picture, PREPROCESS).shape == (32, 48, 3)
+    assert plain_view(picture, None, PREPROCESS)[0].shape == (32, 48, 3)
 
 
 @pytest.mark.parametrize(
@@ -67,17 +68,17 @@ def test_mirror_images(flip: Flip, horizontal: set[bool], vertical: set[bool]) -
     rows, columns = np.mgrid[0:60, 0:60]
     picture = np.repeat((rows + 3 * columns)[:, :, None], 3, axis=2).astype(np.uint8)
     transform = Augmentation("light", flip).transform(Preprocess((32, 32)))
-    views = [augmented_view(picture, transform, seed).astype(float) for seed in SEEDS]
+    views = [augmented_view(picture, None, transform, seed)[0].astype(float) for seed in SEEDS]
     assert {bool(v[:, 0].mean() > v[:, -1].mean()) for v in views} == horizontal
     assert {bool(v[0].mean() > v[-1].mean()) for v in views} == vertical
 
 
 def test_standard_moves_a_picture_further_than_light() -> None:
-    plain = plain_view(PICTURE, Preprocess((48, 64))).astype(float)
+    plain = plain_view(PICTURE, None, Preprocess((48, 64)))[0].astype(float)
 
     def distance(policy: Policy) -> float:
         transform = Augmentation(policy, "none").transform(Preprocess((48, 64)))
-        views = [augmented_view(PICTURE, transform, seed) for seed in SEEDS]
+        views = [augmented_view(PICTURE, None, transform, seed)[0] for seed in SEEDS]
         return float(np.mean([np.abs(view - plain).mean() for view in views]))
 
     assert 0 < distance("light") < distance("standard")
@@ -85,5 +86,5 @@ def test_standard_moves_a_picture_further_than_light() -> None:
 
 def test_a_plain_view_is_what_the_runtime_sees() -> None:
     np.testing.assert_array_equal(
-        plain_view(PICTURE, PREPROCESS), PREPROCESS.apply(PICTURE)[0], strict=True
+        plain_view(PICTURE, None, PREPROCESS)[0], PREPROCESS.apply(PICTURE)[0], strict=True
     )

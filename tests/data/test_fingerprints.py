@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
+from headstart.data.fingerprints import VERSION, FingerprintIndex, Scanned, fingerprint
 from headstart.errors import RunError
 
 
@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_used_says_what_to_do(tmp_path: Path, damage: st
     folder = tmp_path / "cache"
     if damage == "no database":
         folder.mkdir()
-        (folder / "fingerprints-1.sqlite").write_bytes(b"not a database" * 100)
+        (folder / f"fingerprints-{VERSION}.sqlite").write_bytes(b"not a database" * 100)
     else:
         folder.touch()
     with pytest.raises(

@@ -89,7 +89,7 @@ def test_too_many_unreadable_pictures_stop(tmp_path: Path, broken: int, stops: b
     with pytest.raises(DataError) as caught:
         built(tmp_path)
     assert str(caught.value) == (
-        "3 of 12 pictures cannot be read (more than 20%): disc/000.png (the file is empty), "
+        "3 of 12 pictures cannot be used (more than 20%): disc/000.png (the file is empty), "
         "disc/001.png (the file is empty), disc/002.png (the file is empty)"
     )
 
@@ -262,7 +262,7 @@ def test_the_schema_of_a_model_wins_over_dataset_yaml(picture_folder: Path) -> N
         (
             {"task": "juggling"},
             ConfigError,
-            "task must be one of classification, regression, got 'juggling'",
+            "task must be one of .*, got 'juggling'",
         ),
         ({"task": "regression"}, DataError, "no picture has a number in the column 'label'"),
     ],

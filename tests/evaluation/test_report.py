@@ -25,6 +25,8 @@ def report(**changes: Any) -> dict[str, Any]:
         "rows": [["<b>ant</b>", 3]],
         "shaded": False,
         "images": [["a.png", "seen as <bee>"]],
+        "compared": [],
+        "bars": [],
         "spoken": False,
     }
     whole = {
@@ -49,6 +51,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "plan": "Plan (finetune)",
         "data": [["pictures", "7", "2", "1"]],
         "notes": ["a <note>"],
+        "drawn": {},
         "omissions": [{"image": "<x>.png", "reason": "broken & bent"}],
     }
     return {**whole, **changes}
@@ -56,7 +59,7 @@ def report(**changes: Any) -> dict[str, Any]:
 
 def test_text_of_the_data_is_never_markup(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", make_picture("disc", 0))
-    text = render_report(report(), tmp_path)
+    text = render_report(report(), tmp_path, tmp_path)
     assert "&lt;b&gt;ant&lt;/b&gt;" in text
     assert "<b>ant" not in text
     assert "&lt;x&gt;.png" in text
@@ -66,7 +69,7 @@ def test_text_of_the_data_is_never_markup(tmp_path: Path) -> None:
 
 def test_pictures_lie_within_the_page(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", make_picture("disc", 0, (300, 600)))
-    text = render_report(report(), tmp_path)
+    text = render_report(report(), tmp_path, tmp_path)
     (content,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
     image = Image.open(io.BytesIO(base64.b64decode(content)))
     assert image.size == (THUMBNAIL, THUMBNAIL // 2)
@@ -75,7 +78,7 @@ def test_pictures_lie_within_the_page(tmp_path: Path) -> None:
 
 def test_a_picture_that_has_gone_does_not_break_the_page(tmp_path: Path) -> None:
     assert thumbnail(tmp_path / "gone.png") == ""
-    assert "Surest" in render_report(report(), tmp_path)
+    assert "Surest" in render_report(report(), tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0, 0.0], [1.0, 0.5], list(np.linspace(-3, 9, 50))])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from headstart.errors import ModelError, UnreadableImageError
-from headstart.evaluation.scoring import evaluate_outputs, metric_text, run_records
+from headstart.evaluation.scoring import Scored, evaluate_records, metric_text, observe
 from headstart.progress import QuietProgress
+from headstart.runtime.backends import Backend
 from headstart.runtime.preprocess import Preprocess
 from headstart.tasks.regression.spec import NumberSchema
 from headstart.types import ImageArray, Metric, Record
@@ -29,6 +30,10 @@ class Brightness:
         return {"values": batch.mean(axis=(1, 2, 3), dtype=np.float32)[:, None]}
 
 
+def scored(backend: Backend) -> Scored:
+    return Scored(backend, "regression", SCHEMA, Preprocess((16, 16), "squash"))
+
+
 def records_of(folder: Path, levels: list[int]) -> list[Record]:
     records = []
     for at, level in enumerate(levels):
@@ -41,30 +46,36 @@ def test_outputs_are_in_the_order_of_the_records_over_all_batches(tmp_path: Path
     levels = [int(level) for level in np.random.default_rng(0).permutation(40)]
     backend = Brightness()
     records = records_of(tmp_path, levels)
-    found = run_records(backend, records, Preprocess((16, 16), "squash"), "", QuietProgress())
+    model = scored(backend)
+    found = observe(model, records, "", QuietProgress())
     assert found["values"][:, 0].tolist() == levels
     assert len(backend.sizes) > 1
     assert sum(backend.sizes) == 40
-    evaluation = evaluate_outputs(found, records, "regression", SCHEMA, {})
+    evaluation = evaluate_records(model, records, {}, QuietProgress())
     assert evaluation.headline[0] == "mae"
     assert evaluation.headline[1].value == 0.0
-    assert [p.to_json()["value"] for p in evaluation.predictions] == levels
+    assert [answer["value"] for answer in evaluation.answers] == levels
 
 
 def test_a_picture_that_became_unreadable_is_named(tmp_path: Path) -> None:
     records = records_of(tmp_path, [1, 2, 3])
     records[1].path.write_bytes(b"gone")
     with pytest.raises(UnreadableImageError, match=r"01\.png cannot be decoded"):
-        run_records(Brightness(), records, Preprocess((16, 16)), "", QuietProgress())
+        observe(scored(Brightness()), records, "", QuietProgress())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_outputs_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    class Broken:
+        def run(self, batch: ImageArray) -> dict[str, np.ndarray]:
+            return {"values": np.array([[1.0], [value], [value]], dtype=np.float32)}
+
     records = records_of(tmp_path, [1, 2, 3])
-    outputs = {"values": np.array([[1.0], [value], [value]], dtype=np.float32)}
-    message = r"the model's output 'values' is not finite for 2 of 3 pictures, first for 01\.png"
+    message = r"the model's output 'values' is not finite, first for 01\.png"
     with pytest.raises(ModelError, match=message):
-        evaluate_outputs(outputs, records, "regression", SCHEMA, {})
+        evaluate_records(scored(Broken()), records, {}, QuietProgress())
+    with pytest.raises(ModelError, match=message):
+        observe(scored(Broken()), records, "", QuietProgress())
 
 
 def test_a_metric_is_written_with_its_interval_when_it_has_one() -> None:

@@ -16,22 +16,26 @@ from headstart import tasks
 from headstart.errors import ModelError
 from headstart.export import verify as verify_module
 from headstart.export.formats.onnx import Deployed, export_graph, set_constant, set_metadata
-from headstart.export.verify import verify
+from headstart.export.verify import Decoding, verify
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledLinear
 from headstart.models.network import Network
 from headstart.runtime.backends.onnx import OnnxBackend
+from headstart.runtime.predictor import Input
+from headstart.runtime.preprocess import Preprocess
+from headstart.tasks.classification.spec import ClassSchema
 
 SIZE = (64, 64)
 TEMPERATURE = 1.7
 OUTPUTS = tasks.spec("classification").outputs
+DECODING = Decoding("classification", ClassSchema(("ant", "bee", "wasp")), {})
 
 
 @pytest.fixture(scope="module")
 def whole() -> Deployed:
     """A pretrained backbone with a random head of 3 classes, and a temperature."""
     backbone = load_backbone("efficientnet_lite0")
-    head = PooledLinear(backbone.channels[-1], 3, 0.2)
+    head = PooledLinear(backbone.outputs, 3, 0.2)
     torch.manual_seed(0)
     nn.init.normal_(head.linear.weight, std=0.1)
     network = Network(backbone, head).eval()
@@ -66,6 +70,10 @@ def pictures(count: int = 5) -> list[np.ndarray]:
     return list(random_inputs(count, SIZE))
 
 
+def placed() -> list[Input]:
+    return [Preprocess(SIZE).apply(pixels) for pixels in pictures()]
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_the_graph_agrees_with_torch_for_any_batch(
     graph: onnx.ModelProto, reference: Deployed, count: int
@@ -96,11 +104,12 @@ def test_the_input_is_uint8_rgb_nhwc_with_free_batch(graph: onnx.ModelProto) -> 
 def test_verify_accepts_the_graph_and_says_who_looked(
     graph: onnx.ModelProto, reference: Deployed
 ) -> None:
-    found = verify(backend(graph), "onnxruntime", reference, OUTPUTS, pictures())
+    found = verify(backend(graph), "onnxruntime", reference, DECODING, placed())
     assert found.to_json() == {
         "checked_by": "onnxruntime",
         "n_images": 5,
         "max_difference": found.max_difference,
+        "answers": 1.0,
     }
     assert 0.0 <= found.max_difference < 1e-4
 
@@ -122,7 +131,7 @@ def test_verify_looks_at_every_batch(
             return found
 
     with pytest.raises(ModelError, match=r"differs from the network by .* on 5 pictures"):
-        verify(Wrong(), "test", reference, OUTPUTS, pictures())
+        verify(Wrong(), "test", reference, DECODING, placed())
     assert calls == [2, 2, 1]
 
 
@@ -160,7 +169,7 @@ def test_a_graph_that_answers_differently_is_refused(
     tamper(graph)
     message = r"the exported file differs from the network by .* on 5 pictures: it was not handed"
     with pytest.raises(ModelError, match=message):
-        verify(backend(graph), "onnxruntime", reference, OUTPUTS, pictures())
+        verify(backend(graph), "onnxruntime", reference, DECODING, placed())
 
 
 def test_the_temperature_survives_as_a_constant(graph: onnx.ModelProto, whole: Deployed) -> None:

@@ -22,7 +22,7 @@ from headstart.models.network import Network
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.model_folder import ModelDescription
 from headstart.runtime.preprocess import Preprocess
-from headstart.types import ImageArray, Size
+from headstart.types import ImageArray, Size, Stage
 
 TINY_SIZE: Size = (32, 32)
 CHANNELS = 12
@@ -44,25 +44,31 @@ INFO = BackboneInfo(
 )
 
 
-def tiny_backbone(seed: int = 0) -> Backbone:
-    """Convolutions with BatchNorm whose statistics differ from those of a new layer."""
+def tiny_backbone(seed: int = 0, depth: int = 3) -> Backbone:
+    """Convolutions with BatchNorm whose statistics differ from those of a new layer.
+
+    Each of the stages halves the picture; from five on there is one more that does not, as in the
+    real backbones.
+    """
     torch.manual_seed(seed)
-    channels = [3, 6, 8, CHANNELS]
+    channels = [3, *(6 + 2 * number for number in range(depth - 1)), CHANNELS]
     stages: list[nn.Module] = []
-    for before, after in itertools.pairwise(channels):
+    outputs = []
+    for number, (before, after) in enumerate(itertools.pairwise(channels)):
         norm = nn.BatchNorm2d(after)
         norm.running_mean = 0.1 * torch.randn(after)
         norm.running_var = torch.rand(after) + 0.5
-        layer = nn.Conv2d(before, after, 3, 2, 1)
+        layer = nn.Conv2d(before, after, 3, 2 if number < 5 else 1, 1)
         nn.init.kaiming_normal_(layer.weight)
         stages.append(nn.Sequential(layer, norm, nn.ReLU6()))
-    return Backbone(INFO, stages, channels[1:], "random").eval()
+        outputs.append(Stage(after, 2 ** min(number + 1, 5)))
+    return Backbone(INFO, stages, outputs, "random").eval()
 
 
 def tiny_network(task: str, schema: Any, targets: Sequence[Any], seed: int = 0) -> Network:
     """A network whose head has random weights, so that its answers differ by picture."""
-    backbone = tiny_backbone(seed)
-    head = tasks.learner(task).head(CHANNELS, schema, targets, 0.0)
+    backbone = tiny_backbone(seed, depth=6)
+    head = tasks.learner(task).head(backbone.outputs, schema, targets, 0.0)
     assert isinstance(head, Head)
     for parameter in head.parameters():
         nn.init.normal_(parameter)
@@ -123,7 +129,12 @@ def write_folder_of(
         details={
             "headstart_version": "0.0.0",
             "weights": {"license": info.license, "source": info.source},
-            "agreement": {"checked_by": "nobody", "n_images": 0, "max_difference": 0.0},
+            "agreement": {
+                "checked_by": "nobody",
+                "n_images": 0,
+                "max_difference": 0.0,
+                "answers": 1.0,
+            },
             "test": {"n_images": 0, "metrics": {}},
         },
     )

@@ -36,7 +36,7 @@ NO_SIZE = "must be N or HxW, for example 224 or 240x320"
         ("image_size", 0, "--image-size must be at least 32 on both sides, got 0"),
         ("image_size", "224x31", "--image-size must be at least 32 on both sides, got '224x31'"),
         ("resize", "zoom", "--resize must be 'letterbox', 'crop' or 'squash', got 'zoom'"),
-        ("strategy", "deep", "--strategy must be 'features' or 'finetune', got 'deep'"),
+        ("strategy", "deep", "--strategy must be 'features', 'finetune' or 'full', got 'deep'"),
         ("views", 101, "--views must be less than or equal to 100, got 101"),
         ("limit", 0, "--limit must be greater than or equal to 1, got 0"),
         ("seed", 2**31, "--seed must be less than 2147483648, got 2147483648"),

@@ -41,5 +41,7 @@ def test_metric_and_finding_are_plain_json() -> None:
         "rows": [[1]],
         "shaded": False,
         "images": [["a.png", "caption"]],
+        "compared": [],
+        "bars": [],
         "spoken": False,
     }

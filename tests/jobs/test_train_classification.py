@@ -23,13 +23,15 @@ from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import build_manifest
 from headstart.data.split import apply_table
 from headstart.errors import ConfigError, DataError, RunError
-from headstart.evaluation.scoring import run_records
+from headstart.evaluation.scoring import Scored, observe
 from headstart.jobs import train_job
 from headstart.jobs.train_job import TrainResult
 from headstart.progress import Advance, QuietProgress
 from headstart.training.checkpoints import load_state
-from headstart.training.features import PLAIN, StoredViews
+from headstart.training.features import StoredViews
 from headstart.training.plan import Plan
+from headstart.training.settings import settled
+from headstart.training.views import PLAIN, ViewMaker
 from headstart.types import Manifest, Outputs, Record
 from pictures import KINDS, make_picture, write_class_folders, write_picture, write_split_folders
 
@@ -175,7 +177,7 @@ def test_splits_name_every_picture_once(result: TrainResult) -> None:
 def test_predictions_are_those_of_the_score(result: TrainResult) -> None:
     lines = [json.loads(t) for t in (result.run / "predictions.jsonl").read_text().splitlines()]
     assert len(lines) == 36
-    right = [line["label"] == KINDS[line["target"]] for line in lines]
+    right = [line["label"] == line["target"] for line in lines]
     assert np.mean(right) == pytest.approx(result.metrics["metrics"]["accuracy"]["value"])
 
 
@@ -269,7 +271,7 @@ def stored_and_real(result: TrainResult, folder: Path) -> tuple[Outputs, Outputs
     """Outputs for the validation pictures: from stored maps, and from files through the runtime."""
     config = train_config({}, result.run / "config.yaml")
     plan = Plan.from_json(json.loads((result.run / "plan.json").read_text()))
-    cache = ImageCache(folder, config.image_size)
+    cache = ImageCache(folder, settled(config.image_size))
     manifest = apply_table(
         build_manifest(config.data, cache=cache, progress=QuietProgress()),
         result.run / "splits.csv",
@@ -280,7 +282,8 @@ def stored_and_real(result: TrainResult, folder: Path) -> tuple[Outputs, Outputs
     preprocess = model.description.preprocess
     prefix, rest = network.split(plan.split_stage)
     views = [(record, PLAIN) for record in manifest.on("val")]
-    stored = StoredViews(folder, prefix, preprocess, plan.engine, config.seed, Augmentation())
+    maker = ViewMaker(preprocess, config.seed, Augmentation())
+    stored = StoredViews(folder, prefix, maker, plan.engine)
     stored.compute(views, cache, QuietProgress())
     finish = tasks.learner(manifest.task).finish(network.head)
     for name, buffer in finish.named_buffers():
@@ -288,7 +291,8 @@ def stored_and_real(result: TrainResult, folder: Path) -> tuple[Outputs, Outputs
     with torch.inference_mode():
         raw = rest.eval()((torch.stack([stored.get(view)[0] for view in views]),))
         outputs = [tensor.numpy() for tensor in finish(raw)]
-    real = run_records(model.backend, manifest.on("val"), preprocess, "", QuietProgress())
+    scored = Scored(model.backend, manifest.task, manifest.schema, preprocess)
+    real = observe(scored, manifest.on("val"), "", QuietProgress())
     return dict(zip(real, outputs, strict=True)), real, manifest
 
 

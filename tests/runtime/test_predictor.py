@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import ExifTags, Image
 
 from headstart.errors import ModelError, UnreadableImageError
 from headstart.runtime import model_folder
@@ -127,22 +128,41 @@ def test_answers_keep_the_order_and_unreadable_ones_their_place(
 def test_scoring_files_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     paths = [write_picture(tmp_path / f"{at}.png", flat(at * 40, 9, 9)) for at in range(5)]
     backend = OnnxBackend(graph())
-    seen: list[int] = []
-    found = run_paths(backend, paths, PREPROCESS, batch_size=2, advance=seen.append)
-    assert seen == [2, 2, 1]
+    batches = list(run_paths(backend, paths, PREPROCESS, batch_size=2))
+    assert [len(geometries) for _, geometries in batches] == [2, 2, 1]
+    assert {geometry.original for _, found in batches for geometry in found} == {(32, 32)}
+    found = {
+        name: np.concatenate([outputs[name] for outputs, _ in batches])
+        for name in ("unknown_score", "probabilities")
+    }
     assert found["unknown_score"] == pytest.approx(
         [9 / 25.5, 40 / 25.5, 80 / 25.5, 120 / 25.5, 160 / 25.5]
     )
-    together = run_paths(backend, paths, PREPROCESS)
+    ((together, _),) = run_paths(backend, paths, PREPROCESS)
     np.testing.assert_allclose(together["probabilities"], found["probabilities"], rtol=1e-6)
     paths[3].write_bytes(b"")
     with pytest.raises(UnreadableImageError, match=r"3\.png cannot be decoded"):
-        run_paths(backend, paths, PREPROCESS)
+        list(run_paths(backend, paths, PREPROCESS))
 
 
 def test_the_input_has_the_size_and_white_of_the_model() -> None:
     deep = Preprocess((32, 48), "squash", 1000)
-    assert load_input(flat(1, 2, 3), deep).shape == (32, 48, 3)
+    assert load_input(flat(1, 2, 3), deep)[0].shape == (32, 48, 3)
+
+
+def test_the_geometry_of_a_jpeg_that_is_decoded_smaller_is_that_of_the_file(
+    tmp_path: Path,
+) -> None:
+    """By hand: 800 x 600 upright in 64 x 64 is 64 x 48, with bars of 8 above and below."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (600, 800)).save(path, exif=exif)
+    for source in (path, str(path), path.read_bytes()):
+        _, geometry = load_input(source, Preprocess((64, 64)))
+        assert geometry.original == (600, 800)
+        assert geometry.offset == (8.0, 0.0)
+        assert geometry.scale == pytest.approx((0.08, 0.08))
 
 
 def damaged(**changes: Any) -> Any:

@@ -15,7 +15,8 @@ from headstart.errors import DataError
 from headstart.tasks.classification.learn import LEARNER
 from headstart.tasks.classification.score import SCORER, confusion, macro_f1
 from headstart.tasks.classification.spec import SPEC, ClassSchema
-from headstart.types import Annotation, Record
+from headstart.tasks.protocol import Objective
+from headstart.types import Annotation, Record, Stage
 
 SCHEMA = ClassSchema(("ant", "bee", "wasp"))
 CALIBRATION = {"temperature": 1.0, "unknown_threshold": 0.0}
@@ -103,13 +104,13 @@ def test_a_planted_temperature_is_found(planted: float) -> None:
     logits = random.normal(size=(20_000, 3)) * 2
     fair = softmax(logits).astype(np.float64)
     targets = (fair.cumsum(axis=1) < random.random((len(fair), 1))).sum(axis=1).clip(max=2)
-    found = SCORER.calibrate(outputs(softmax(planted * logits)), targets.tolist(), SCHEMA)
+    found = SCORER.calibrate(outputs(softmax(planted * logits)), targets.tolist(), SCHEMA, "f1")
     assert found["temperature"] == pytest.approx(planted, rel=0.03)
 
 
 def test_validation_without_an_error_does_not_drive_the_temperature_to_zero() -> None:
     probabilities = np.full((10, 3), 0.05) + 0.85 * np.eye(3)[np.arange(10) % 3]
-    found = SCORER.calibrate(outputs(probabilities), [at % 3 for at in range(10)], SCHEMA)
+    found = SCORER.calibrate(outputs(probabilities), [at % 3 for at in range(10)], SCHEMA, "f1")
     # By hand: without the prior the likelihood has no optimum above the lower bound of 0.25.
     assert 0.6 < found["temperature"] < 0.8
 
@@ -118,9 +119,9 @@ def test_the_threshold_of_unknown_lets_95_percent_of_validation_pass() -> None:
     """By hand: of the scores 0 to 199, the lowest 10 are below the 5 % quantile 9.95."""
     graph = outputs(np.full((200, 3), 1 / 3))
     graph["unknown_score"] = np.random.default_rng(0).permutation(200).astype(np.float32)
-    calibration = SCORER.calibrate(graph, [0] * 200, SCHEMA)
+    calibration = SCORER.calibrate(graph, [0] * 200, SCHEMA, "f1")
     assert calibration["unknown_threshold"] == pytest.approx(9.95)
-    answers = SPEC.decode(graph, SCHEMA, calibration)
+    answers = SPEC.decode(graph, SCHEMA, calibration, geometries=())
     unknown = sorted(answer.unknown_score for answer in answers if answer.unknown)
     assert unknown == list(range(10))
 
@@ -130,7 +131,7 @@ def test_decode_sorts_names_and_marks() -> None:
         "probabilities": np.array([[0.2, 0.7, 0.1], [0.5, 0.0, 0.5]], dtype=np.float32),
         "unknown_score": np.array([3.0, 1.0], dtype=np.float32),
     }
-    first, second = SPEC.decode(graph, SCHEMA, {"unknown_threshold": 2.0}, top_k=2)
+    first, second = SPEC.decode(graph, SCHEMA, {"unknown_threshold": 2.0}, geometries=(), top_k=2)
     assert first.to_json() == {
         "label": "bee",
         "score": pytest.approx(0.7),
@@ -225,7 +226,7 @@ def test_the_convex_start_is_logistic_regression(classes: int) -> None:
     features = random.normal(size=(1, 60, 8)).astype(np.float32) + np.eye(classes, 8)[targets]
     features = features.astype(np.float32)
     schema = ClassSchema(tuple("abc"[:classes]))
-    head = LEARNER.head(8, schema, targets.tolist(), 0.0).eval()
+    head = LEARNER.head([Stage(8, 32)], schema, targets.tolist(), 0.0).eval()
     LEARNER.initialise(head, features, targets.tolist(), schema)
     with torch.inference_mode():
         found = torch.softmax(head.predict(torch.from_numpy(features[0])), dim=1).numpy()
@@ -239,7 +240,7 @@ def test_the_convex_start_is_logistic_regression(classes: int) -> None:
 def test_the_convex_start_never_names_a_class_without_pictures() -> None:
     features = np.random.default_rng(0).normal(size=(2, 20, 8)).astype(np.float32)
     targets = [0, 2] * 10
-    head = LEARNER.head(8, SCHEMA, targets, 0.0).eval()
+    head = LEARNER.head([Stage(8, 32)], SCHEMA, targets, 0.0).eval()
     LEARNER.initialise(head, features, targets, SCHEMA)
     with torch.inference_mode():
         found = head.predict(torch.from_numpy(features[0])).argmax(dim=1)
@@ -249,17 +250,22 @@ def test_the_convex_start_never_names_a_class_without_pictures() -> None:
 def test_the_loss_is_cross_entropy() -> None:
     """scikit-learn's log loss, without smoothing; with it the sure answer costs more."""
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]])
-    head = LEARNER.head(4, SCHEMA, [0, 2], 0.0)
-    encoded = LEARNER.encode([0, 2], SCHEMA)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [0, 2], 0.0)
+    encoded = torch.stack([LEARNER.encode(target, None, SCHEMA) for target in (0, 2)])
     expected = sklearn_metrics.log_loss([0, 2], torch.softmax(logits, 1).numpy(), labels=[0, 1, 2])
-    assert float(LEARNER.loss(head, logits, encoded, 0.0)) == pytest.approx(expected, abs=1e-6)
+    assert float(
+        LEARNER.loss(head, logits, encoded, Objective("cross-entropy", 0.0))
+    ) == pytest.approx(expected, abs=1e-6)
     sure = torch.tensor([[20.0, 0.0, 0.0]])
-    first = LEARNER.encode([0], SCHEMA)
-    assert LEARNER.loss(head, sure, first, 0.1) > LEARNER.loss(head, sure, first, 0.0) + 1
+    first = LEARNER.encode(0, None, SCHEMA)[None]
+    assert (
+        LEARNER.loss(head, sure, first, Objective("cross-entropy", 0.1))
+        > LEARNER.loss(head, sure, first, Objective("cross-entropy", 0.0)) + 1
+    )
 
 
 def test_the_graph_divides_by_the_temperature_and_keeps_the_raw_maximum() -> None:
-    finish = LEARNER.finish(LEARNER.head(4, SCHEMA, [0, 1], 0.0))
+    finish = LEARNER.finish(LEARNER.head([Stage(4, 32)], SCHEMA, [0, 1], 0.0))
     logits = torch.tensor([[2.0, 0.0, -1.0]])
     finish.get_buffer("temperature").fill_(2.0)
     probabilities, unknown = finish(logits)

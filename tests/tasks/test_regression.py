@@ -11,12 +11,17 @@ import torch
 from sklearn import metrics as sklearn_metrics
 
 from headstart.errors import DataError
+from headstart.tasks.protocol import Objective
 from headstart.tasks.regression.learn import LEARNER
 from headstart.tasks.regression.score import SCORER
 from headstart.tasks.regression.spec import SPEC, NumberSchema
-from headstart.types import Annotation, Record
+from headstart.types import Annotation, Record, Stage
 
 SCHEMA = NumberSchema("price", (1.0, 2.0))
+
+
+def encode(values: list[float]) -> torch.Tensor:
+    return torch.stack([LEARNER.encode(value, None, SCHEMA) for value in values])
 
 
 def records(targets: npt.NDArray[np.floating] | list[float], groups: list[str] | None = None):
@@ -76,13 +81,13 @@ def test_equal_targets_have_no_r2() -> None:
 
 def test_answers_are_in_the_unit_of_the_targets() -> None:
     """By hand: of 10 and 30 the mean is 20 and the deviation 10."""
-    head = LEARNER.head(4, SCHEMA, [10.0, 30.0], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [10.0, 30.0], 0.0)
     raw = torch.tensor([[0.0], [1.5]])
     (values,) = LEARNER.finish(head)(raw)
     assert values.tolist() == [[20.0], [35.0]]
-    metric, error = LEARNER.epoch_metric(head, raw, LEARNER.encode([21.0, 32.0], SCHEMA))
+    metric, error = LEARNER.epoch_metric(LEARNER.statistics(head, raw, encode([21.0, 32.0])))
     assert (metric, error) == (2.0, pytest.approx(1 / np.sqrt(2)))
-    (first, second) = SPEC.decode({"values": values.numpy()}, SCHEMA, {})
+    (first, second) = SPEC.decode({"values": values.numpy()}, SCHEMA, {}, geometries=())
     assert first.headline == "price 20"
     assert second.to_json() == {
         "label": "price",
@@ -95,16 +100,16 @@ def test_answers_are_in_the_unit_of_the_targets() -> None:
 
 def test_the_loss_is_smooth_l1_of_standard_deviations() -> None:
     """By hand, beta 0.5: 0.2 away costs 0.04 / 1 = 0.04, 2 away costs 2 - 0.25 = 1.75."""
-    head = LEARNER.head(4, SCHEMA, [10.0, 30.0], 0.0)
-    encoded = LEARNER.encode([20.0, 20.0], SCHEMA)
-    found = LEARNER.loss(head, torch.tensor([[0.2], [2.0]]), encoded, 0.1)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [10.0, 30.0], 0.0)
+    encoded = encode([20.0, 20.0])
+    found = LEARNER.loss(head, torch.tensor([[0.2], [2.0]]), encoded, Objective("smooth-l1", 0.1))
     assert float(found) == pytest.approx((0.04 + 1.75) / 2)
 
 
 def test_training_pictures_of_one_value_do_not_divide_by_zero() -> None:
-    head = LEARNER.head(4, SCHEMA, [3.0, 3.0], 0.0)
-    encoded = LEARNER.encode([3.0, 3.0], SCHEMA)
-    assert float(LEARNER.loss(head, torch.zeros(2, 1), encoded, 0.0)) == 0.0
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [3.0, 3.0], 0.0)
+    encoded = encode([3.0, 3.0])
+    assert float(LEARNER.loss(head, torch.zeros(2, 1), encoded, Objective("smooth-l1", 0.0))) == 0.0
 
 
 @pytest.mark.parametrize("garbage", ["nan", "inf", "-inf", "", "3,5", "1e999", "two", "0x10"])
@@ -143,8 +148,8 @@ def test_bands_are_equally_filled() -> None:
     """By hand: fifths of 0 to 99."""
     parsed = SPEC.parse(annotations([str(at) for at in range(100)]))
     assert parsed.schema.edges == pytest.approx((19.8, 39.6, 59.4, 79.2))
-    bands = [SPEC.stratum(parsed.schema, target) for target in parsed.targets]
-    assert [bands.count(str(band)) for band in range(5)] == [20] * 5
+    bands = [SPEC.strata(parsed.schema, target) for target in parsed.targets]
+    assert [bands.count((str(band),)) for band in range(5)] == [20] * 5
 
 
 def test_a_column_of_numbers_is_claimed_and_one_of_words_is_not() -> None:

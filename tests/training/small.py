@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from export.tiny import CHANNELS, TINY_SIZE, tiny_backbone
+from export.tiny import TINY_SIZE, tiny_backbone
 from headstart import tasks
 from headstart.config import TrainConfig
 from headstart.data.augment import Augmentation
@@ -20,9 +20,10 @@ from headstart.models.heads import Head
 from headstart.models.network import Network, Prefix
 from headstart.progress import Advance, QuietProgress
 from headstart.runtime.preprocess import Preprocess
-from headstart.training.features import PLAIN, StoredViews
+from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan
+from headstart.training.views import PLAIN, ViewMaker
 from headstart.types import Manifest
 from pictures import write_class_folders
 
@@ -89,8 +90,8 @@ class Small:
         config = TrainConfig(
             data=write_class_folders(folder / "pictures", 14, size=(40, 48)),
             image_size=TINY_SIZE,
-            batch_size=8,
             head_lr=0.01,
+            label_smoothing=0.1,
         )
         images = ImageCache(folder / "cache", TINY_SIZE)
         manifest = assign_splits(
@@ -104,6 +105,8 @@ class Small:
             epochs=3,
             freeze_epochs=2,
             lr=0.03,
+            batch_size=8,
+            loss="cross-entropy",
             engine="torch-float32",
             precision="32-true",
             threads=2,
@@ -126,7 +129,7 @@ class Small:
         backbone = tiny_backbone()
         targets = [record.target for record in self.manifest.on("train")]
         torch.manual_seed(0)
-        head = learner.head(CHANNELS, self.manifest.schema, targets, 0.2)
+        head = learner.head(backbone.outputs, self.manifest.schema, targets, 0.2)
         assert isinstance(head, Head)
         return Network(backbone, head).eval()
 
@@ -155,7 +158,7 @@ def store_views(
     augmentation: Augmentation = STANDARD,
 ) -> StoredViews:
     """Stored views with the defaults of these tests."""
-    return StoredViews(folder, prefix, preprocess, engine, seed, augmentation)
+    return StoredViews(folder, prefix, ViewMaker(preprocess, seed, augmentation), engine)
 
 
 def same_state(first: torch.nn.Module, second: torch.nn.Module) -> bool:

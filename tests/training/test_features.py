@@ -20,7 +20,9 @@ from headstart.progress import QuietProgress
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import seed_from
 from headstart.training import engines, features
-from headstart.training.features import PLAIN, StoredViews
+from headstart.training.features import StoredViews
+from headstart.training.views import PLAIN
+from headstart.types import Stage
 from training.small import STANDARD, KilledError, Killing, Small, store_views
 
 SIZE = (64, 64)
@@ -35,7 +37,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 def prefix() -> Prefix:
     """Of the real architecture: the engines must be exact on its kinds of layers."""
     backbone = load_backbone("efficientnet_lite0")
-    return Network(backbone, PooledLinear(backbone.channels[-1], 2, 0.0)).split(5)[0]
+    return Network(backbone, PooledLinear(backbone.outputs, 2, 0.0)).split(5)[0]
 
 
 def in_batch(
@@ -69,7 +71,7 @@ def test_maps_do_not_depend_on_neighbours_or_position(name: str, prefix: Prefix)
     grey = np.full((engines.BATCH, *SIZE, 3), 128, dtype=np.uint8)
     (reference,) = engine.run(in_batch(picture, 0, grey))
     assert reference.dtype == np.float32
-    assert reference.shape == (engines.BATCH, prefix.backbone.channels[4], 4, 4)
+    assert reference.shape == (engines.BATCH, prefix.backbone.outputs[4].channels, 4, 4)
     for position, others in ((0, noise(1)), (1, noise(2)), (17, noise(3)), (31, grey)):
         (found,) = engine.run(in_batch(picture, position, others))
         np.testing.assert_array_equal(found[position], reference[0], err_msg=f"at {position}")
@@ -97,10 +99,10 @@ def test_stored_maps_are_live_maps(tmp_path: Path, small: Small, prefix: Prefix)
     for record, view in views:
         pixels = small.images.get(record.pixels)
         if view == PLAIN:
-            shown = augment.plain_view(pixels, preprocess)
+            shown = augment.plain_view(pixels, None, preprocess)[0]
         else:
             seed = seed_from("view", 3, record.fingerprint, view)
-            shown = augment.augmented_view(pixels, STANDARD.transform(preprocess), seed)
+            shown, _ = augment.augmented_view(pixels, None, STANDARD.transform(preprocess), seed)
         (live,) = engine.run(in_batch(shown, 5, noise(5)))
         (found,) = stored.get((record, view))
         assert found.dtype == torch.float16
@@ -173,7 +175,9 @@ def test_values_beyond_float16_are_kept_in_float32(small: Small, tmp_path: Path)
     """float16 ends at 65,504."""
     layer = nn.Conv2d(3, 2, 8, 8)
     nn.init.constant_(layer.weight, 1e5)
-    prefix, _ = Network(Backbone(INFO, [layer], [2], "random"), PooledLinear(2, 2, 0.0)).split(0)
+    prefix, _ = Network(
+        Backbone(INFO, [layer], [Stage(2, 8)], "random"), PooledLinear([Stage(2, 8)], 2, 0.0)
+    ).split(0)
     prefix.count = 1
     stored = store_views(tmp_path, prefix, small.preprocess)
     view = (small.manifest.records[0], PLAIN)

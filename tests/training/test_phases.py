@@ -44,7 +44,7 @@ def journal(run: Path) -> list[dict[str, Any]]:
 
 def steps_an_epoch(small: Small) -> int:
     """Each picture once an epoch; a last batch of one is dropped."""
-    full, left = divmod(small.plan.n_train, small.config.batch_size)
+    full, left = divmod(small.plan.n_train, small.plan.batch_size)
     return full + (left > 1)
 
 

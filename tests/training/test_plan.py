@@ -14,6 +14,7 @@ from headstart.errors import ConfigError
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledLinear
 from headstart.models.network import Network
+from headstart.tasks.protocol import TaskDefaults
 from headstart.training import plan as plan_module
 from headstart.training.plan import Plan
 from headstart.types import Manifest, Record, Split
@@ -21,13 +22,15 @@ from headstart.types import Manifest, Record, Split
 CHANNELS_BEFORE_STAGE_6 = 192
 """Of EfficientNet-Lite0 (M. Tan, 2020); its map at 64 px is 2 x 2."""
 
+DEFAULTS = TaskDefaults()
+
 VIEW_BYTES = CHANNELS_BEFORE_STAGE_6 * 2 * 2 * 2
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
     backbone = load_backbone("efficientnet_lite0", pretrained=False)
-    return Network(backbone, PooledLinear(backbone.channels[-1], 3, 0.2)).eval()
+    return Network(backbone, PooledLinear(backbone.outputs, 3, 0.2)).eval()
 
 
 @pytest.fixture(autouse=True)
@@ -47,12 +50,20 @@ def manifest(train: int = 1000, val: int = 100, test: int = 50) -> Manifest:
 
 
 def make_plan(config: TrainConfig, manifest: Manifest, network: Network) -> Plan:
-    return plan_module.make_plan(config, manifest, network)[0]
+    return plan_module.make_plan(config, manifest, network, DEFAULTS)[0]
 
 
 def config(**settings: object) -> TrainConfig:
     return TrainConfig.model_validate(
-        {"data": Path("photos"), "image_size": 64, "engine": "torch-float32", **settings}
+        {
+            "data": Path("photos"),
+            "image_size": 64,
+            "engine": "torch-float32",
+            "batch_size": 32,
+            "lr": 1e-3,
+            "loss": "any",
+            **settings,
+        }
     )
 
 
@@ -67,17 +78,18 @@ def test_choices_do_not_depend_on_measurements(network: Network) -> None:
 
 def test_what_was_given_is_kept(network: Network) -> None:
     given = {
+        "strategy": "finetune",
         "split_stage": 4,
         "views": 1,
         "epochs": 7,
         "freeze_epochs": 0,
-        "lr": 0.5,
         "engine": "torch-float32",
         "precision": "32-true",
     }
-    plan = make_plan(config(**given), manifest(), network)
+    plan = make_plan(config(**given, lr=0.5, batch_size=7), manifest(), network)
     assert {name: getattr(plan, name) for name in given} == given
     assert plan.settings() == given
+    assert (plan.lr, plan.batch_size, plan.loss) == (0.5, 7, "any")
 
 
 def test_bytes_by_hand(network: Network) -> None:
@@ -87,10 +99,34 @@ def test_bytes_by_hand(network: Network) -> None:
 
 def test_fewer_views_are_stored_where_they_do_not_fit(network: Network) -> None:
     """By hand: 5,000,000 bytes hold 3,255 views: 3 of each of 1,000 pictures and 100."""
-    limited = config(split_stage=6, views=5, max_store_bytes=5_000_000)
+    limited = config(split_stage=6, max_store_bytes=5_000_000)
     plan = make_plan(limited, manifest(), network)
     assert plan.views == 2
     assert plan.store_bytes <= 5_000_000
+    assert "2 views instead of 7" in plan.describe()
+
+
+def test_then_a_later_stage_is_split_whose_maps_are_smaller(network: Network) -> None:
+    """By hand: stage 5 gives 112 channels of 4 x 4 and stage 6 gives 192 of 2 x 2."""
+    defaults = TaskDefaults(split_stage=5)
+    limited = config(max_store_bytes=VIEW_BYTES * 2100)
+    plan, _ = plan_module.make_plan(limited, manifest(), network, defaults)
+    assert (plan.split_stage, plan.views, plan.store_bytes) == (6, 1, VIEW_BYTES * 2100)
+    assert "split at stage 6 instead of 5" in plan.describe()
+
+
+def test_then_everything_trains_and_nothing_is_stored(network: Network) -> None:
+    limited = config(max_store_bytes=1_000_000)
+    plan = make_plan(limited, manifest(), network)
+    assert (plan.strategy, plan.split_stage, plan.store_bytes) == ("full", 0, 0)
+    assert plan.live
+    assert "the limit of 1 MB allows no stored views" in plan.describe()
+
+
+def test_what_was_asked_for_and_does_not_fit_is_refused(network: Network) -> None:
+    limited = config(views=5, split_stage=6, max_store_bytes=5_000_000)
+    with pytest.raises(ConfigError, match=r"need at least 9 MB, more than the allowed 5 MB"):
+        make_plan(limited, manifest(), network)
 
 
 def test_the_strategy_features_trains_the_head_alone(network: Network) -> None:
@@ -150,5 +186,5 @@ def test_a_person_reads_views_bytes_epochs_and_time(network: Network) -> None:
     text = make_plan(asked, manifest(), network).describe()
     for part in ("stages 0 to 5 of 8", "torch-float32", "2 augmented + 1 plain", "5 MB"):
         assert part in text
-    assert "3 epochs of the head, then 7 of head and stages 6 and up" in text
+    assert "3 epochs of the head, then 7 epochs of head and stages 6 and up" in text
     assert "time   about" in text

@@ -23,6 +23,8 @@ EXAMPLES = """Examples:
   headstart predict runs/photos/model new/ "more/*.png" --json > answers.jsonl
 
   headstart predict runs/photos/model new/ --csv --top-k 3 > answers.csv
+
+  headstart predict runs/streets/model new/ --draw drawn/
 """
 
 
@@ -38,12 +40,15 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a picture.")] = False,
     top_k: Annotated[int | None, typer.Option(min=1, help="Keep the K best scores.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = DEFAULT_BATCH,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="OUT/", help="Folder for pictures with the answers.")
+    ] = None,
 ) -> None:
     """Predict for pictures, without torch."""
     if as_json and as_csv:
         raise HeadstartError("--json and --csv exclude each other: give one of them")
     answers = jobs.predict(
-        model, images, top_k=top_k, batch_size=batch_size, progress=ConsoleProgress()
+        model, images, top_k=top_k, batch_size=batch_size, draw=draw, progress=ConsoleProgress()
     )
     if as_csv:
         good, total = _print_csv(answers)
@@ -86,7 +91,7 @@ def _print_csv(answers: Iterable[Answer]) -> tuple[int, int]:
         if writer is not None:
             for row in waiting:
                 writer.writerow(
-                    {k: json.dumps(v) if isinstance(v, dict) else v for k, v in row.items()}
+                    {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in row.items()}
                 )
             waiting.clear()
     for row in waiting:

@@ -19,6 +19,10 @@ EXAMPLES = """Examples:
 
   headstart train labels.csv --limit 200 --strategy features
 
+  headstart train streets/ --image-size 352x480
+
+  headstart train tags.csv --threshold-aim "precision>=0.9"
+
   headstart train photos/ --out runs/second --resume
 """
 
@@ -29,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="Folder with pictures in class folders, or a CSV.")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder with pictures in class folders or with masks, or a CSV.")
+    ],
     *,
     out: Annotated[Path | None, typer.Option(help="Run folder  [default: runs/NAME]")] = None,
     task: Annotated[
@@ -37,11 +43,15 @@ def train(
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="[default: efficientnet_lite0]")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="features (head only) or finetune  [default: finetune]")
+        str | None, typer.Option(help="features (head only), finetune or full  [default: finetune]")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of head and last stages.")] = None,
     freeze_epochs: Annotated[int | None, typer.Option(help="Of the head alone, before.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of the head.")] = None,
+    loss: Annotated[str | None, typer.Option(help="[default: that of the task]")] = None,
+    threshold_aim: Annotated[
+        str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
     image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
     resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,
@@ -63,6 +73,8 @@ def train(
         "epochs": epochs,
         "freeze_epochs": freeze_epochs,
         "lr": lr,
+        "loss": loss,
+        "threshold_aim": threshold_aim,
         "batch_size": batch_size,
         "image_size": image_size,
         "resize": resize,

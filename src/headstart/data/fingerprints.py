@@ -9,9 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headstart.errors import RunError
+from headstart.types import Frame
 
 # Raised when reading changes in a way that makes remembered verdicts wrong.
-VERSION = 1
+VERSION = 2
+
+
+NO_FRAME = Frame((0, 0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +26,13 @@ class Scanned:
         fingerprint: hash of the content, 32 hex digits; empty when the file cannot be opened.
         error: why it is no usable picture, or None.
         white: its largest value when it has more than 8 bits a channel, else None.
+        frame: how the picture lies in the file.
     """
 
     fingerprint: str
     error: str | None = None
     white: int | None = None
+    frame: Frame = NO_FRAME
 
 
 def fingerprint(content: bytes) -> str:
@@ -50,7 +56,8 @@ class FingerprintIndex:
             self._database = sqlite3.connect(folder / f"fingerprints-{VERSION}.sqlite", timeout=60)
             self._database.execute(
                 "create table if not exists files (path text primary key, size integer, "
-                "mtime_ns integer, fingerprint text, error text, white integer)"
+                "mtime_ns integer, fingerprint text, error text, white integer, "
+                "height integer, width integer, orientation integer)"
             )
         except (OSError, sqlite3.Error) as error:
             raise RunError(
@@ -62,10 +69,14 @@ class FingerprintIndex:
         """What is known of the file as it is now."""
         stat = _stat(path)
         row = self._database.execute(
-            "select fingerprint, error, white from files where path=? and size=? and mtime_ns=?",
+            "select fingerprint, error, white, height, width, orientation from files "
+            "where path=? and size=? and mtime_ns=?",
             (str(path.absolute()), *stat),
         ).fetchone()
-        return Scanned(*row) if row else None
+        if row is None:
+            return None
+        key, error, white, height, width, orientation = row
+        return Scanned(key, error, white, Frame((height, width), orientation))
 
     def put(self, found: Iterable[tuple[Path, Scanned]]) -> None:
         """Remembers files in one transaction.
@@ -74,13 +85,16 @@ class FingerprintIndex:
             RunError: the disk is full, or another process holds the index for a minute.
         """
         rows = [
-            (str(path.absolute()), *_stat(path), s.fingerprint, s.error, s.white)
+            (
+                *(str(path.absolute()), *_stat(path)),
+                *(s.fingerprint, s.error, s.white, *s.frame.size, s.frame.orientation),
+            )
             for path, s in found
         ]
         try:
             with self._database:
                 self._database.executemany(
-                    "insert or replace into files values (?, ?, ?, ?, ?, ?)", rows
+                    "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
                 )
         except sqlite3.Error as error:
             raise RunError(f"cannot write the cache of fingerprints: {error}") from error

@@ -18,10 +18,13 @@ Item = tuple[int, int]
 
 
 class Samples(Protocol):
-    """Inputs of the part that trains, by picture and view."""
+    """Inputs of the part that trains and their targets, by picture and view."""
 
     def maps(self, item: Item) -> Maps:
         """The maps of one view, each without a batch dimension."""
+
+    def target(self, item: Item) -> torch.Tensor:
+        """The encoded target of one view, without a batch dimension."""
 
 
 class EpochOrder(Sampler[list[Item]]):
@@ -58,26 +61,28 @@ class EpochOrder(Sampler[list[Item]]):
 
 
 class _Batches(Dataset[Batch]):
-    def __init__(self, samples: Samples, targets: torch.Tensor) -> None:
-        self._samples, self._targets = samples, targets
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
 
     def __getitem__(self, items: list[Item]) -> Batch:
-        maps = zip(*(self._samples.maps(item) for item in items), strict=True)
-        chosen = torch.tensor([picture for picture, _ in items])
-        return tuple(torch.stack(same) for same in maps), self._targets[chosen]
+        # Maps and target of one item together: they may come out of one computation.
+        found = [(self._samples.maps(item), self._samples.target(item)) for item in items]
+        maps = zip(*(maps for maps, _ in found), strict=True)
+        targets = torch.stack([target for _, target in found])
+        return tuple(torch.stack(same) for same in maps), targets
 
 
-def train_loader(samples: Samples, targets: torch.Tensor, order: EpochOrder) -> DataLoader[Batch]:
+def train_loader(samples: Samples, order: EpochOrder) -> DataLoader[Batch]:
     """Batches for training, in the order's order.
 
     The order is the loader's ``sampler``, which draws whole batches: Lightning tells the epoch to a
     sampler, but not to a ``batch_sampler``, and without it every epoch would see the same views.
     """
-    return DataLoader(_Batches(samples, targets), sampler=order, batch_size=None)
+    return DataLoader(_Batches(samples), sampler=order, batch_size=None)
 
 
-def plain_loader(samples: Samples, targets: torch.Tensor, batch_size: int) -> DataLoader[Batch]:
+def plain_loader(samples: Samples, pictures: int, batch_size: int) -> DataLoader[Batch]:
     """Every picture's plain view once, in order."""
-    items = [(position, 0) for position in range(len(targets))]
+    items = [(position, 0) for position in range(pictures)]
     batches = [items[at : at + batch_size] for at in range(0, len(items), batch_size)]
-    return DataLoader(_Batches(samples, targets), sampler=batches, batch_size=None)
+    return DataLoader(_Batches(samples), sampler=batches, batch_size=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
 
 MAX_UNREADABLE = 0.2
-"""With a larger share of unreadable pictures the data set itself is suspected."""
+"""With a larger share of unusable pictures the data set itself is suspected."""
 
 EXAMPLES = 5
 
@@ -30,6 +30,138 @@ ODD_SHARE = 0.01
 """Files whose format has no larger share than this are named."""
 
 JPEG_SUFFIXES = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ParsedData:
+    """A data set whose pictures have not been opened yet.
+
+    Attributes:
+        root: folder that relative paths are relative to.
+        task: name of the task.
+        schema: the task's description of its targets.
+        options: of ``dataset.yaml``.
+        entries: annotations with their targets.
+        omissions: what was left out so far, and why.
+        notes: sentences that the person should read.
+    """
+
+    root: Path
+    task: str
+    schema: Any
+    options: DatasetOptions
+    entries: tuple[tuple[Annotation, Any], ...]
+    omissions: tuple[Omission, ...]
+    notes: tuple[str, ...]
+
+
+def parse_data(
+    data: Path, *, task: str | None = None, schema: Any = None, limit: int | None = None
+) -> ParsedData:
+    """Lists a data set of any layout and parses its targets.
+
+    Args:
+        data: folder or file.
+        task: name of the task; None takes that of ``dataset.yaml``, else infers it.
+        schema: of a trained model whose targets these are; None makes one.
+        limit: keep at most this many pictures, spread evenly over the targets.
+
+    Raises:
+        DataError: there is nothing to work with.
+    """
+    options = dataset_options(data if data.is_dir() else data.parent)
+    listing = readers.read(data, options)
+    name = task or _named_task(options, listing.annotations) or tasks.infer(listing.annotations)
+    spec = tasks.spec(name)
+    if task is not None and options.task not in (None, task):
+        # The file describes the data for another task: its classes are none of this one's.
+        options = DatasetOptions(group=options.group)
+    classes = () if schema is not None else class_names(options, listing.root, spec.class_files)
+    parsed = spec.parse(listing.annotations, schema=schema, classes=classes, options=options)
+    usable = [
+        (annotation, target)
+        for annotation, target in zip(listing.annotations, parsed.targets, strict=True)
+        if target is not None
+    ]
+    entries = _limited(usable, limit, spec, parsed.schema)
+    notes = (*listing.notes, *parsed.notes, *_limit_note(limit, len(entries)))
+    used = ("task", *listing.options, *spec.options)
+    return ParsedData(
+        root=listing.root,
+        task=name,
+        schema=parsed.schema,
+        options=options,
+        entries=tuple(entries),
+        omissions=(*listing.omissions, *parsed.omissions),
+        notes=(*notes, *_unused_options(options, used)),
+    )
+
+
+def _named_task(options: DatasetOptions, annotations: Sequence[Annotation]) -> str | None:
+    """The task of ``dataset.yaml``, unless these annotations plainly belong to another one."""
+    if options.task is None:
+        return None
+    fields = [annotation.fields for annotation in annotations]
+    if not tasks.spec(options.task).claims(fields):
+        better = tasks.infer(annotations)
+        raise DataError(
+            f"{DATASET_FILE} says task: {options.task}, but the fields "
+            f"{', '.join(sorted({key for entry in fields for key in entry}))} are those of "
+            f"{better}: say --task {better} or --task {options.task}"
+        )
+    return options.task
+
+
+def look_into(parsed: ParsedData, cache: ImageCache | None, progress: Progress) -> Manifest:
+    """Opens every picture.
+
+    Args:
+        parsed: the data set.
+        cache: where decoded pictures are kept; None only checks that they decode.
+        progress: shows a bar.
+
+    Returns:
+        The manifest; records have a side only where the layout assigns one.
+
+    Raises:
+        DataError: too many pictures are unreadable, or none is left.
+    """
+    spec = tasks.spec(parsed.task)
+    found = scan([annotation.path for annotation, _ in parsed.entries], cache, progress)
+    records: list[Record] = []
+    omissions = list(parsed.omissions)
+    for annotation, wanted in parsed.entries:
+        seen = found.files[annotation.path]
+        try:
+            if seen.error is not None:
+                raise DataError(seen.error)
+            target = spec.fit(wanted, seen.frame, parsed.options)
+        except DataError as error:
+            omissions.append(Omission(annotation.image, str(error)))
+            continue
+        records.append(
+            Record(
+                path=annotation.path,
+                image=annotation.image,
+                fingerprint=seen.fingerprint,
+                pixels=found.pixels_key(annotation.path),
+                target=target,
+                split=annotation.split,
+                group=annotation.group,
+                size=seen.frame.size,
+            )
+        )
+    _check_share(len(parsed.entries) - len(records), len(parsed.entries), omissions)
+    records, repeated = _drop_repeats(records)
+    return Manifest(
+        root=parsed.root,
+        task=parsed.task,
+        schema=parsed.schema,
+        records=tuple(records),
+        omissions=tuple(omissions + repeated),
+        notes=(*parsed.notes, *_odd_formats(records)),
+        white_level=found.white_level,
+    )
 
 
 def build_manifest(
@@ -41,82 +173,15 @@ def build_manifest(
     cache: ImageCache | None = None,
     progress: Progress,
 ) -> Manifest:
-    """Reads a data set of any layout.
-
-    Args:
-        data: folder or file.
-        task: name of the task; None takes that of ``dataset.yaml``, else infers it.
-        schema: of a trained model whose targets these are; None makes one.
-        limit: keep at most this many pictures, spread evenly over the targets.
-        cache: where decoded pictures are kept; None only checks that they decode.
-        progress: shows a bar.
-
-    Returns:
-        The manifest; records have a side only where the layout assigns one.
-
-    Raises:
-        DataError: there is nothing to work with.
-    """
-    options = dataset_options(data if data.is_dir() else data.parent)
-    listing = readers.read(data, options)
-    name = task or options.task or tasks.infer(listing.annotations)
-    spec = tasks.spec(name)
-    parsed = spec.parse(
-        listing.annotations, schema=schema, classes=_classes(options, listing.root, schema)
-    )
-    usable = [
-        (annotation, target)
-        for annotation, target in zip(listing.annotations, parsed.targets, strict=True)
-        if target is not None
-    ]
-    usable = _limited(usable, limit, spec, parsed.schema)
-    found = scan([annotation.path for annotation, _ in usable], cache, progress)
-    records: list[Record] = []
-    omissions = [*listing.omissions, *parsed.omissions]
-    for annotation, target in usable:
-        seen = found.files[annotation.path]
-        if seen.error is not None:
-            omissions.append(Omission(annotation.image, seen.error))
-            continue
-        records.append(
-            Record(
-                path=annotation.path,
-                image=annotation.image,
-                fingerprint=seen.fingerprint,
-                pixels=found.pixels_key(annotation.path),
-                target=target,
-                split=annotation.split,
-                group=annotation.group,
-            )
-        )
-    _check_share(len(usable) - len(records), len(usable), omissions)
-    records, repeated = _drop_repeats(records)
-    return Manifest(
-        root=listing.root,
-        task=name,
-        schema=parsed.schema,
-        records=tuple(records),
-        omissions=tuple(omissions + repeated),
-        notes=(
-            *listing.notes,
-            *parsed.notes,
-            *_limit_note(limit, len(records)),
-            *_odd_formats(records),
-            *_unused_options(options, ("task", *listing.options, *spec.options)),
-        ),
-        white_level=found.white_level,
-    )
-
-
-def _classes(options: DatasetOptions, root: Path, schema: Any) -> tuple[str, ...]:
-    return () if schema is not None else class_names(options, root)
+    """``parse_data`` and ``look_into`` in one: for their arguments see there."""
+    return look_into(parse_data(data, task=task, schema=schema, limit=limit), cache, progress)
 
 
 def _check_share(unreadable: int, total: int, omissions: Sequence[Omission]) -> None:
     if unreadable > MAX_UNREADABLE * total:
         shown = ", ".join(f"{o.image} ({o.reason})" for o in omissions[-unreadable:][:EXAMPLES])
         raise DataError(
-            f"{unreadable} of {total} pictures cannot be read (more than {MAX_UNREADABLE:.0%}): "
+            f"{unreadable} of {total} pictures cannot be used (more than {MAX_UNREADABLE:.0%}): "
             f"{shown}"
         )
 
@@ -151,12 +216,14 @@ def _limited(
     """Takes pictures from every side and stratum in proportion, before any file is opened."""
     if limit is None or len(usable) <= limit:
         return usable
+    counts = Counter(name for _, target in usable for name in spec.strata(schema, target))
     strata: dict[tuple[str, str], list[int]] = {}
     order = sorted(range(len(usable)), key=lambda at: fraction_from("limit", usable[at][0].image))
     for at in order:
         annotation, target = usable[at]
-        key = (annotation.split or "", spec.stratum(schema, target))
-        strata.setdefault(key, []).append(at)
+        # Of several strata the rarest one, which would be lost first.
+        rarest = min(spec.strata(schema, target), key=lambda name: (counts[name], name))
+        strata.setdefault((annotation.split or "", rarest), []).append(at)
     ranked = sorted(
         ((rank + 0.5) / len(members), key, at)
         for key, members in strata.items()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
 from headstart.errors import UnreadableImageError
 from headstart.progress import Progress
-from headstart.runtime.images import deepest_value, read_image
+from headstart.runtime.images import deepest_value, measure, read_image
 from headstart.storage import cache_dir, cpu_count
-from headstart.types import ImageArray
+from headstart.types import ImageArray, Size
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PROOF_SIZE = (64, 64)
 
 REMEMBER_EVERY = 512
+
+SAMPLE = 500
+"""Pictures whose size is read before all are decoded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +72,16 @@ def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) ->
     return result
 
 
+def measure_some(paths: Sequence[Path]) -> list[Size]:
+    """(height, width) of up to ``SAMPLE`` readable pictures, spread over the whole list."""
+    step = max(1, len(paths) // SAMPLE)
+    sizes = []
+    for path in paths[::step]:
+        with contextlib.suppress(UnreadableImageError):
+            sizes.append(measure(path).size)
+    return sizes
+
+
 def _look_into(
     paths: Sequence[Path], cache: ImageCache | None, index: FingerprintIndex, progress: Progress
 ) -> dict[Path, Scanned]:
@@ -113,11 +126,11 @@ def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | N
     if not content:
         return Scanned(key, "the file is empty"), None
     try:
-        white = deepest_value(content)
+        white, frame = deepest_value(content), measure(content)
         if cache is None or white is not None:
             read_image(content, at_least=PROOF_SIZE)
-            return Scanned(key, None, white), None
-        return Scanned(key), cache.decode(content)
+            return Scanned(key, None, white, frame), None
+        return Scanned(key, frame=frame), cache.decode(content)
     except UnreadableImageError as error:
         return Scanned(key, str(error)), None
 

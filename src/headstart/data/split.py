@@ -49,10 +49,8 @@ def assign_splits(manifest: Manifest) -> Manifest:
         ratios, open_records = CUT_RATIOS, records
     undecided = [record for record in open_records if record.split is None]
     if undecided:
-        strata = {
-            record.image: tasks.spec(manifest.task).stratum(manifest.schema, record.target)
-            for record in undecided
-        }
+        spec = tasks.spec(manifest.task)
+        strata = {record.image: spec.strata(manifest.schema, record.target) for record in undecided}
         decided = _decide_with_ledger(manifest.root, undecided, strata, ratios)
         open_records = [
             record if record.split else dataclasses.replace(record, split=decided[record.group_key])
@@ -96,7 +94,7 @@ def _arranged(
 
 def decide(
     records: Sequence[Record],
-    strata: Mapping[str, str],
+    strata: Mapping[str, Sequence[str]],
     ratios: Mapping[Split, float],
     known: Mapping[str, Split],
 ) -> dict[str, Split]:
@@ -107,7 +105,7 @@ def decide(
 
     Args:
         records: pictures whose groups need a side.
-        strata: stratum by ``Record.image``.
+        strata: by ``Record.image``; where it has several, their gaps are averaged.
         ratios: share of each side.
         known: recorded sides by ``Record.group_key``; they never change.
 
@@ -117,7 +115,7 @@ def decide(
     members: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         members[record.group_key].append(record)
-    totals = Counter(strata[record.image] for record in records)
+    totals = Counter(name for record in records for name in strata[record.image])
     filled: Counter[tuple[str, Split]] = Counter()
     overall: Counter[Split] = Counter()
     decided: dict[str, Split] = {}
@@ -125,7 +123,7 @@ def decide(
     def place(group: str, side: Split) -> None:
         decided[group] = side
         overall[side] += len(members[group])
-        filled.update((strata[record.image], side) for record in members[group])
+        filled.update((name, side) for record in members[group] for name in strata[record.image])
 
     for group in members:
         if known.get(group) in ratios:
@@ -136,8 +134,9 @@ def decide(
 
         def need(side: Split, group: str = group) -> tuple[float, float]:
             gaps = [
-                1.0 - filled[(s, side)] / (ratios[side] * totals[s])
-                for s in (strata[record.image] for record in members[group])
+                1.0 - filled[(name, side)] / (ratios[side] * totals[name])
+                for record in members[group]
+                for name in strata[record.image]
             ]
             rest = 1.0 - overall[side] / (ratios[side] * len(records))
             return round(sum(gaps) / len(gaps), 9), round(rest, 9)
@@ -186,7 +185,7 @@ def apply_table(manifest: Manifest, table: Path) -> Manifest:
 def _decide_with_ledger(
     root: Path,
     records: Sequence[Record],
-    strata: Mapping[str, str],
+    strata: Mapping[str, Sequence[str]],
     ratios: Mapping[Split, float],
 ) -> dict[str, Split]:
     where = root.resolve()

@@ -22,12 +22,13 @@ CHART = (560, 160)
 """Width and height of a learning curve, in pixels."""
 
 
-def render_report(report: Mapping[str, Any], root: Path) -> str:
+def render_report(report: Mapping[str, Any], root: Path, drawn: Path) -> str:
     """Makes the page.
 
     Args:
         report: the content of ``report.json``.
         root: folder that the pictures' names are relative to.
+        drawn: folder with the pictures of ``report["drawn"]``.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("headstart.evaluation"),
@@ -37,7 +38,10 @@ def render_report(report: Mapping[str, Any], root: Path) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals.update(
-        thumbnail=lambda image: thumbnail(root / image), chart=chart, heat=heat
+        thumbnail=lambda image: thumbnail(root / image),
+        comparison=lambda image: embedded(drawn / report["drawn"].get(image, "")),
+        chart=chart,
+        heat=heat,
     )
     return environment.get_template("report.html.j2").render(report=report)
 
@@ -52,7 +56,16 @@ def thumbnail(path: Path) -> str:
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return _data_uri(buffer.getvalue())
+
+
+def embedded(path: Path) -> str:
+    """A JPEG file as a data URI; empty when it has gone."""
+    return _data_uri(path.read_bytes()) if path.is_file() else ""
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
 def heat(value: Any, rows: Sequence[Sequence[Any]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,25 @@ from headstart.progress import Progress
 from headstart.runtime.backends import Backend
 from headstart.runtime.predictor import run_paths
 from headstart.runtime.preprocess import Preprocess
-from headstart.tasks.protocol import Prediction
-from headstart.types import Finding, Metric, Outputs, Record
+from headstart.tasks.protocol import Calibration
+from headstart.types import Finding, Geometry, Metric, Outputs, Record
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What a model is scored with.
+
+    Attributes:
+        backend: runs the graph.
+        task: name of the task.
+        schema: of the model.
+        preprocess: the model's resize rule.
+    """
+
+    backend: Backend
+    task: str
+    schema: Any
+    preprocess: Preprocess
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +42,12 @@ class Evaluation:
     Attributes:
         metrics: by name; the first one is the headline.
         findings: what a person should look at.
-        predictions: one for each picture, in order.
+        answers: for each picture, in order, the prediction as plain values.
     """
 
     metrics: Mapping[str, Metric]
     findings: Sequence[Finding]
-    predictions: Sequence[Prediction]
+    answers: Sequence[Mapping[str, Any]]
 
     @property
     def headline(self) -> tuple[str, Metric]:
@@ -38,42 +55,44 @@ class Evaluation:
         return next(iter(self.metrics.items()))
 
 
-def run_records(
-    backend: Backend,
-    records: Sequence[Record],
-    preprocess: Preprocess,
-    title: str,
-    progress: Progress,
-) -> Outputs:
-    """The graph's outputs for the original files of records, in their order."""
-    with progress.bar(title, len(records)) as advance:
-        return run_paths(backend, [r.path for r in records], preprocess, advance=advance)
+def observe(model: Scored, records: Sequence[Record], title: str, progress: Progress) -> Outputs:
+    """What calibration needs of a graph's outputs for the original files of records, in order.
+
+    Raises:
+        ModelError: an output is not finite.
+    """
+    scorer = tasks.scorer(model.task)
+    return _joined(
+        [
+            scorer.observe(outputs, batch, geometries, model.schema)
+            for outputs, batch, geometries in _run(model, records, title, progress)
+        ]
+    )
 
 
-def evaluate_outputs(
-    outputs: Outputs,
-    records: Sequence[Record],
-    task: str,
-    schema: Any,
-    calibration: Mapping[str, float],
+def evaluate_records(
+    model: Scored, records: Sequence[Record], calibration: Calibration, progress: Progress
 ) -> Evaluation:
-    """Scores the outputs of a calibrated graph.
+    """Scores a calibrated graph on the original files of records.
+
+    The outputs are scored and decoded batch by batch: those of a whole data set could be larger
+    than memory.
 
     Raises:
         ModelError: an output is not finite, which any metric would hide or spread.
     """
-    for name, values in outputs.items():
-        broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
-        if len(broken):
-            raise ModelError(
-                f"the model's output {name!r} is not finite for {len(broken)} of {len(values)} "
-                f"pictures, first for {records[broken[0]].image}"
-            )
-    scorer = tasks.scorer(task)
+    spec, scorer, schema = tasks.spec(model.task), tasks.scorer(model.task), model.schema
+    parts: list[Outputs] = []
+    answers: list[Mapping[str, Any]] = []
+    for outputs, batch, geometries in _run(model, records, "evaluate", progress):
+        parts.append(scorer.observe(outputs, batch, geometries, schema))
+        found = spec.decode(outputs, schema, calibration, geometries=geometries)
+        answers += [prediction.to_json() for prediction in found]
+    observed = _joined(parts)
     return Evaluation(
-        metrics=scorer.score(outputs, records, schema, calibration),
-        findings=scorer.analyse(outputs, records, schema, calibration),
-        predictions=tasks.spec(task).decode(outputs, schema, calibration),
+        metrics=scorer.score(observed, records, schema, calibration),
+        findings=scorer.analyse(observed, records, schema, calibration),
+        answers=answers,
     )
 
 
@@ -83,3 +102,30 @@ def metric_text(name: str, metric: Metric) -> str:
     if metric.low is not None and metric.high is not None:
         text += f" (95 % interval {metric.low:.4g} to {metric.high:.4g})"
     return text
+
+
+def _run(
+    model: Scored, records: Sequence[Record], title: str, progress: Progress
+) -> Iterator[tuple[Outputs, Sequence[Record], Sequence[Geometry]]]:
+    start = 0
+    with progress.bar(title, len(records)) as advance:
+        paths = [record.path for record in records]
+        for outputs, geometries in run_paths(model.backend, paths, model.preprocess):
+            batch = records[start : start + len(geometries)]
+            _check(outputs, batch)
+            yield outputs, batch, geometries
+            start += len(batch)
+            advance(len(batch))
+
+
+def _check(outputs: Outputs, records: Sequence[Record]) -> None:
+    for name, values in outputs.items():
+        broken = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+        if len(broken):
+            raise ModelError(
+                f"the model's output {name!r} is not finite, first for {records[broken[0]].image}"
+            )
+
+
+def _joined(parts: Sequence[Outputs]) -> Outputs:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -28,6 +28,9 @@ from headstart.storage import write_json
 from headstart.training.checkpoints import save_state
 from headstart.types import ImageArray
 
+MAX_JSON_VALUES = 1000
+"""Golden outputs with more values are raw files: as text they would be ten times larger."""
+
 
 def write_model_folder(
     folder: Path,
@@ -77,12 +80,19 @@ def _metadata(description: ModelDescription) -> dict[str, Any]:
 
 
 def _write_golden(folder: Path, backend: Backend, inputs: Sequence[ImageArray]) -> None:
-    """Inputs as lossless pictures, outputs as JSON: every platform can read both."""
+    """Inputs as lossless pictures, outputs as JSON or raw float32: every platform can read both."""
     expected = []
     for number, pixels in enumerate(inputs):
         name = f"input-{number}.png"
         Image.fromarray(pixels).save(folder / name)
-        outputs = {key: value[0].tolist() for key, value in backend.run(pixels[None]).items()}
+        outputs: dict[str, Any] = {}
+        for key, values in backend.run(pixels[None]).items():
+            if values[0].size <= MAX_JSON_VALUES:
+                outputs[key] = values[0].tolist()
+                continue
+            file = f"output-{number}-{key}.f32"
+            (folder / file).write_bytes(values[0].astype("<f4").tobytes())
+            outputs[key] = {"file": file, "shape": list(values[0].shape), "dtype": "float32, <"}
         expected.append({"input": name, "outputs": outputs})
     text = json.dumps({"tolerance": 1e-3, "examples": expected}, indent=1)
     (folder / "expected.json").write_text(text + "\n", encoding="utf-8")

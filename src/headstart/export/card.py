@@ -59,7 +59,8 @@ def model_card(description: ModelDescription, name: str, counts: Mapping[Split, 
             "",
             (
                 f"Checked by {agreement['checked_by']} on {agreement['n_images']} pictures: "
-                f"largest difference from the network {agreement['max_difference']:.1e}."
+                f"largest difference from the network {agreement['max_difference']:.1e}, "
+                f"agreement of the answers {agreement['answers']:.2%}."
             ),
             "",
             "## Licence",

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from headstart import tasks
 from headstart.errors import ModelError
 from headstart.runtime.backends import Backend
-from headstart.types import ImageArray
+from headstart.runtime.predictor import Input
+from headstart.tasks.protocol import Calibration
 
 TOLERANCE = 1e-3
 """Largest difference of any output, relative to its size where that is above 1."""
@@ -28,49 +30,75 @@ class Agreement:
         checked_by: what ran the file.
         n_images: pictures that were compared.
         max_difference: largest difference of any output value.
+        answers: mean agreement of the decoded answers, 0 to 1: the share of equal classes, of equal
+            sets of labels, of equal pixels, ...
     """
 
     checked_by: str
     n_images: int
     max_difference: float
+    answers: float
 
     def to_json(self) -> dict[str, Any]:
         """The form of ``model.json``."""
         return dataclasses.asdict(self)
 
 
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+    """From outputs to answers.
+
+    Attributes:
+        task: name of the task.
+        schema: of the model.
+        calibration: of the model.
+    """
+
+    task: str
+    schema: Any
+    calibration: Calibration
+
+
 def verify(
     backend: Backend,
     checked_by: str,
     reference: nn.Module,
-    outputs: Sequence[str],
-    inputs: Sequence[ImageArray],
+    decoding: Decoding,
+    inputs: Sequence[Input],
 ) -> Agreement:
-    """Compares every output on the same preprocessed pictures.
+    """Compares every output, and every answer, on the same preprocessed pictures.
 
     Args:
         backend: runs the exported file.
         checked_by: its name and version.
-        reference: the network in float32, giving a tuple in the order of ``outputs``.
-        outputs: names of the outputs.
-        inputs: pictures (height, width, 3), uint8, RGB.
+        reference: the network in float32, giving a tuple in the order of the task's outputs.
+        decoding: from outputs to answers.
+        inputs: preprocessed pictures, at least one.
 
     Raises:
         ModelError: the file answers differently; it must not be handed over.
     """
     worst = 0.0
+    agreed: list[float] = []
+    spec = tasks.spec(decoding.task)
     for start in range(0, len(inputs), BATCH):
-        batch = np.stack(inputs[start : start + BATCH])
+        batch = np.stack([pixels for pixels, _ in inputs[start : start + BATCH]])
+        geometries = [geometry for _, geometry in inputs[start : start + BATCH]]
         found = backend.run(batch)
         with torch.inference_mode():
-            expected = reference(torch.from_numpy(batch))
-        for name, tensor in zip(outputs, expected, strict=True):
-            wanted = tensor.numpy()
+            tensors = reference(torch.from_numpy(batch))
+        expected = {n: t.numpy() for n, t in zip(spec.outputs, tensors, strict=True)}
+        for name, wanted in expected.items():
             difference = np.abs(found[name] - wanted) / np.maximum(1.0, np.abs(wanted))
             worst = max(worst, float(np.nan_to_num(difference, nan=np.inf).max()))
+        answers, wanted_answers = (
+            spec.decode(values, decoding.schema, decoding.calibration, geometries=geometries)
+            for values in (found, expected)
+        )
+        agreed += map(spec.agreement, answers, wanted_answers)
     if worst > TOLERANCE:
         raise ModelError(
             f"the exported file differs from the network by {worst:.2g} "
             f"(more than {TOLERANCE:g}) on {len(inputs)} pictures: it was not handed over"
         )
-    return Agreement(checked_by, len(inputs), worst)
+    return Agreement(checked_by, len(inputs), worst, float(np.mean(agreed)))

@@ -23,7 +23,7 @@ class EvaluateResult:
         n_images: pictures that were scored.
         n_seen: pictures left out because the model was trained or validated on them.
         n_omitted: pictures left out for other reasons.
-        evaluation: metrics, findings and predictions.
+        evaluation: metrics, findings and answers.
     """
 
     task: str
@@ -80,8 +80,6 @@ def evaluate(
             f"no picture is left to score: all {n_seen} readable pictures of {data} were used "
             "for training or validation"
         )
-    outputs = scoring.run_records(loaded.backend, records, known.preprocess, "evaluate", shown)
-    evaluation = scoring.evaluate_outputs(
-        outputs, records, known.task, known.schema, known.calibration
-    )
+    scored = scoring.Scored(loaded.backend, known.task, known.schema, known.preprocess)
+    evaluation = scoring.evaluate_records(scored, records, known.calibration, shown)
     return EvaluateResult(known.task, len(records), n_seen, len(manifest.omissions), evaluation)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headstart.errors import DataError
+from headstart.jobs.drawer import Drawer
 from headstart.progress import Progress, QuietProgress
 from headstart.runtime.images import iter_images
 from headstart.runtime.predictor import DEFAULT_BATCH, Answer, Model
@@ -62,6 +63,7 @@ def predict(
     *,
     top_k: int | None = None,
     batch_size: int = DEFAULT_BATCH,
+    draw: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Answer]:
     """Predicts for pictures, lazily and in order.
@@ -71,6 +73,8 @@ def predict(
         images: files, folders (searched through all levels) or patterns such as ``"new/*.jpg"``.
         top_k: keep the k most probable entries of ``scores``; None keeps all.
         batch_size: pictures that go through the graph together.
+        draw: folder for pictures that show the answers; made when missing. Files of an earlier call
+            are replaced; the pictures themselves never are.
         progress: shows a bar; None is silent.
 
     Returns:
@@ -84,13 +88,15 @@ def predict(
         images = [images]
     paths = find_images(images)
     loaded = model if isinstance(model, Model) else load_model(model)
+    drawer = Drawer(loaded, Path(draw), paths) if draw is not None else None
     shown = progress if progress is not None and len(paths) >= LIVE_FROM else QuietProgress()
 
     def answers() -> Iterator[Answer]:
         named = ((str(path), path) for path in paths)
         with shown.bar("predict", len(paths)) as advance:
-            for answer in loaded.predict_many(named, batch_size=batch_size, top_k=top_k):
+            found = loaded.predict_many(named, batch_size=batch_size, top_k=top_k)
+            for path, answer in zip(paths, found, strict=True):
                 advance(1)
-                yield answer
+                yield answer if drawer is None else drawer.draw(path, answer)
 
     return answers()

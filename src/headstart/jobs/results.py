@@ -14,20 +14,23 @@ import onnxruntime
 import headstart
 from headstart import tasks
 from headstart.config import TrainConfig
+from headstart.evaluation.comparison import draw_comparisons
 from headstart.evaluation.report import render_report
 from headstart.evaluation.scoring import (
     Evaluation,
-    evaluate_outputs,
+    Scored,
+    evaluate_records,
     metric_text,
-    run_records,
+    observe,
 )
 from headstart.export.bundle import write_model_folder
 from headstart.export.card import model_card
 from headstart.export.formats.onnx import Deployed, export_graph, set_constant
-from headstart.export.verify import Agreement, verify
+from headstart.export.verify import Agreement, Decoding, verify
 from headstart.jobs.run_folder import RunFolder
 from headstart.models.network import Network
 from headstart.progress import Progress
+from headstart.runtime.backends import Backend
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.model_folder import ModelDescription
 from headstart.runtime.predictor import load_input
@@ -53,6 +56,11 @@ class RunInputs:
     network: Network
     out_of_fold: tuple[str, Metric] | None
 
+    def scored(self, backend: Backend) -> Scored:
+        """The model, for scoring."""
+        manifest = self.manifest
+        return Scored(backend, manifest.task, manifest.schema, self.preprocess)
+
 
 def deliver(inputs: RunInputs, progress: Progress) -> None:
     """Writes the model folder, the scores and the report, and says what came out."""
@@ -61,16 +69,16 @@ def deliver(inputs: RunInputs, progress: Progress) -> None:
         graph, backend, calibration, agreement = _export(inputs, progress)
     openings = run.count_test_opening()
     with run.timed("evaluation"):
-        test = manifest.on("test")
-        outputs = run_records(backend, test, inputs.preprocess, "evaluate", progress)
-        evaluation = evaluate_outputs(outputs, test, manifest.task, manifest.schema, calibration)
+        test, scored = manifest.on("test"), inputs.scored(backend)
+        evaluation = evaluate_records(scored, test, calibration, progress)
+        drawn = draw_comparisons(scored, calibration, test, evaluation.findings, run.drawn)
     with run.timed("export"):
         metrics = _metrics(inputs, evaluation)
         _write_model(inputs, graph, backend, calibration, agreement, metrics)
         _write_predictions(inputs, evaluation)
-    report = _report(inputs, evaluation, metrics, openings)
+    report = {**_report(inputs, evaluation, metrics, openings), "drawn": drawn}
     write_json(run.path / "report.json", report)
-    write_text(run.report, render_report(report, manifest.root))
+    write_text(run.report, render_report(report, manifest.root, run.drawn))
     metrics["timing_s"] = run.read_state()["timing_s"]
     write_json(run.metrics, metrics)
     progress.say(_summary(inputs, evaluation))
@@ -85,10 +93,12 @@ def _export(
     deployed = Deployed(network, learner.finish(network.head))
     graph = export_graph(deployed, spec.outputs, inputs.preprocess.size)
     val = manifest.on("val")
-    neutral = OnnxBackend(graph.SerializeToString())
-    outputs = run_records(neutral, val, inputs.preprocess, "calibrate", progress)
+    neutral = inputs.scored(OnnxBackend(graph.SerializeToString()))
     calibration = tasks.scorer(manifest.task).calibrate(
-        outputs, [record.target for record in val], manifest.schema
+        observe(neutral, val, "calibrate", progress),
+        [record.target for record in val],
+        manifest.schema,
+        inputs.config.threshold_aim,
     )
     reference = copy.deepcopy(deployed)
     for name, buffer in reference.finish.named_buffers():
@@ -98,7 +108,8 @@ def _export(
     backend = OnnxBackend(graph.SerializeToString())
     pictures = [load_input(record.path, inputs.preprocess) for record in val[:VERIFY_PICTURES]]
     checked_by = f"onnxruntime {onnxruntime.__version__}"
-    agreement = verify(backend, checked_by, reference, spec.outputs, pictures)
+    decoding = Decoding(manifest.task, manifest.schema, calibration)
+    agreement = verify(backend, checked_by, reference, decoding, pictures)
     return graph, backend, calibration, agreement
 
 
@@ -107,7 +118,7 @@ def _metrics(inputs: RunInputs, evaluation: Evaluation) -> dict[str, Any]:
     found: dict[str, Any] = {
         "task": inputs.manifest.task,
         "split": "test",
-        "n_images": len(evaluation.predictions),
+        "n_images": len(evaluation.answers),
         "metrics": {name: metric.to_json() for name, metric in evaluation.metrics.items()},
         "timing_s": {},
         "backbone": inputs.config.backbone,
@@ -151,7 +162,7 @@ def _write_model(
         },
     )
     shown = manifest.on("val")[:GOLDEN_PICTURES]
-    golden = [load_input(record.path, inputs.preprocess) for record in shown]
+    golden = [load_input(record.path, inputs.preprocess)[0] for record in shown]
     counts = {side: len(manifest.on(side)) for side in SPLITS}
     card = model_card(description, inputs.run.path.name, counts)
     state = network.state_dict()
@@ -160,11 +171,13 @@ def _write_model(
 
 def _write_predictions(inputs: RunInputs, evaluation: Evaluation) -> None:
     """``predictions.jsonl``: the answer for every test picture, for further analysis."""
-    test = inputs.manifest.on("test")
-    lines = [
-        json.dumps({"image": r.image, "target": r.target, **p.to_json()}, ensure_ascii=False)
-        for r, p in zip(test, evaluation.predictions, strict=True)
-    ]
+    manifest = inputs.manifest
+    spec = tasks.spec(manifest.task)
+    lines = []
+    for record, answer in zip(manifest.on("test"), evaluation.answers, strict=True):
+        target = spec.target_to_json(manifest.schema, record.target)
+        line = {"image": record.image, "target": target, **answer}
+        lines.append(json.dumps(line, ensure_ascii=False))
     write_text(inputs.run.path / "predictions.jsonl", "\n".join(lines) + "\n")
 
 
@@ -206,7 +219,7 @@ def _data_rows(manifest: Manifest) -> list[Sequence[str]]:
 def _summary(inputs: RunInputs, evaluation: Evaluation) -> str:
     """What a person reads last."""
     run = inputs.run
-    lines = [f"Test: {metric_text(*evaluation.headline)} on {len(evaluation.predictions)} pictures"]
+    lines = [f"Test: {metric_text(*evaluation.headline)} on {len(evaluation.answers)} pictures"]
     if inputs.out_of_fold is not None:
         lines.append(f"5-fold out-of-fold on stored features: {metric_text(*inputs.out_of_fold)}")
     lines += [f"{f.title}: {f.text}" for f in evaluation.findings if f.spoken]

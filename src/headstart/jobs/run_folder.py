@@ -16,7 +16,6 @@ from headstart.storage import exclusive_lock, read_json, write_json
 
 RUNS = Path("runs")
 LOCK = ".lock"
-LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +71,11 @@ class RunFolder:
     def report(self) -> Path:
         """The page for people; ``report.json`` beside it holds the same as data."""
         return self.path / "report.html"
+
+    @property
+    def drawn(self) -> Path:
+        """Pictures of the report that show targets beside predictions."""
+        return self.path / "drawn"
 
     @property
     def blank(self) -> bool:

@@ -17,7 +17,8 @@ from headstart.config import TrainConfig, train_config
 from headstart.data import split
 from headstart.data.augment import Augmentation
 from headstart.data.image_cache import ImageCache
-from headstart.data.manifest import build_manifest
+from headstart.data.manifest import look_into, parse_data
+from headstart.data.scan import measure_some
 from headstart.errors import ConfigError, HeadstartError
 from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
@@ -34,9 +35,11 @@ from headstart.storage import (
     write_text,
 )
 from headstart.training.engines import Engine
-from headstart.training.features import PLAIN, StoredViews
+from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
+from headstart.training.settings import settle, settled
+from headstart.training.views import PLAIN, LiveViews, MovingTargets, View, ViewMaker
 from headstart.types import Manifest, Metric
 
 SHOWN_ROWS = 20
@@ -105,43 +108,69 @@ def run_training(
 
 
 def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
-    cache = ImageCache(cache_dir(), config.image_size)
     with run.timed("decode"):
-        manifest = _read_data(run, config, cache, progress)
+        config, manifest, cache = _read_data(run, config, progress)
     progress.say(describe_data(manifest))
-    config = config.model_copy(update={"task": manifest.task})
     network = _build(config, manifest)
     plan, engine = _plan(run, config, manifest, network)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
-    preprocess = Preprocess(config.image_size, config.resize, manifest.white_level)
-    prefix, _ = network.split(plan.split_stage)
-    augmentation = Augmentation(config.augment, config.flip)
-    stored = StoredViews(cache_dir(), prefix, preprocess, plan.engine, config.seed, augmentation)
-    train, val = manifest.on("train"), manifest.on("val")
-    views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
-    views += [(record, PLAIN) for record in val]
+    preprocess = Preprocess(
+        settled(config.image_size), settled(config.resize), manifest.white_level
+    )
     with run.timed("features"):
-        stored.compute(views, cache, progress, engine)
+        views = _views((config, plan), manifest, network, preprocess, cache)
+        if isinstance(views, StoredViews):
+            views.compute(_wanted(manifest, plan), cache, progress, engine)
     # Its threads would compete with torch's in training.
     del engine
     learner = tasks.learner(manifest.task)
     with run.timed("training"):
-        phases = Phases(run.path, config, plan, manifest, network, stored, learner)
+        phases = Phases(run.path, config, plan, manifest, network, views, learner)
         out_of_fold = _out_of_fold(manifest, phases, config.seed)
         phases.train(progress)
     deliver(RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold), progress)
 
 
 def _read_data(
-    run: RunFolder, config: TrainConfig, cache: ImageCache, progress: Progress
-) -> Manifest:
-    manifest = build_manifest(
-        config.data, task=config.task, limit=config.limit, cache=cache, progress=progress
-    )
+    run: RunFolder, config: TrainConfig, progress: Progress
+) -> tuple[TrainConfig, Manifest, ImageCache]:
+    """The pictures, and the configuration with what depends on their task and size."""
+    parsed = parse_data(config.data, task=config.task, limit=config.limit)
+    sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
+    config = settle(config, tasks.learner(parsed.task), sizes)
+    config = config.model_copy(update={"task": parsed.task})
+    cache = ImageCache(cache_dir(), settled(config.image_size))
+    manifest = look_into(parsed, cache, progress)
     if run.splits.is_file():
-        return split.apply_table(manifest, run.splits)
-    return split.assign_splits(manifest)
+        return config, split.apply_table(manifest, run.splits), cache
+    return config, split.assign_splits(manifest), cache
+
+
+def _views(
+    settings: tuple[TrainConfig, Plan],
+    manifest: Manifest,
+    network: Network,
+    preprocess: Preprocess,
+    cache: ImageCache,
+) -> StoredViews | LiveViews:
+    """Where training takes its views from."""
+    config, plan = settings
+    spec, learner = tasks.spec(manifest.task), tasks.learner(manifest.task)
+    targets = MovingTargets(spec, learner, manifest.schema) if learner.moves else None
+    augmentation = Augmentation(config.augment, config.flip)
+    maker = ViewMaker(preprocess, config.seed, augmentation, targets)
+    prefix, _ = network.split(plan.split_stage)
+    if plan.live:
+        return LiveViews(prefix, maker, cache)
+    return StoredViews(cache_dir(), prefix, maker, plan.engine)
+
+
+def _wanted(manifest: Manifest, plan: Plan) -> list[View]:
+    """Every view that training needs."""
+    train, val = manifest.on("train"), manifest.on("val")
+    views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
+    return views + [(record, PLAIN) for record in val]
 
 
 def _build(config: TrainConfig, manifest: Manifest) -> Network:
@@ -150,7 +179,7 @@ def _build(config: TrainConfig, manifest: Manifest) -> Network:
     backbone = load_backbone(config.backbone)
     torch.manual_seed(seed_from("head", config.seed))
     targets = [record.target for record in manifest.on("train")]
-    head = learner.head(backbone.channels[-1], manifest.schema, targets, config.dropout)
+    head = learner.head(backbone.outputs, manifest.schema, targets, config.dropout)
     if not isinstance(head, Head):
         raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")
     # The engine of a fresh run would change the layout in passing, that of a resumed run is perhaps
@@ -164,7 +193,7 @@ def _plan(
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
         return Plan.from_json(read_json(run.plan)), None
-    plan, engine = make_plan(config, manifest, network)
+    plan, engine = make_plan(config, manifest, network, tasks.learner(manifest.task).defaults)
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, split.splits_table(manifest))
@@ -178,6 +207,8 @@ def _out_of_fold(manifest: Manifest, phases: Phases, seed: int) -> tuple[str, Me
         return None
     records = [*manifest.on("train"), *manifest.on("val")]
     features = phases.pretrained_features()
+    if features is None:
+        return None
     return tasks.scorer(manifest.task).out_of_fold(features, records, manifest.schema, seed)
 
 

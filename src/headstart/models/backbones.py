@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from headstart.errors import ConfigError, needing_extra
+from headstart.types import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Backbone(nn.Module):
     Attributes:
         info: facts about it.
         stages: modules in order; running all of them gives the last feature map.
-        channels: of each stage's output.
+        outputs: what comes out of each stage.
         weights_key: hash of the pretrained weights, or "random".
     """
 
@@ -58,12 +59,12 @@ class Backbone(nn.Module):
     std: torch.Tensor
 
     def __init__(
-        self, info: BackboneInfo, stages: list[nn.Module], channels: list[int], weights_key: str
+        self, info: BackboneInfo, stages: list[nn.Module], outputs: list[Stage], weights_key: str
     ) -> None:
         super().__init__()
         self.info = info
         self.stages = nn.ModuleList(stages)
-        self.channels = tuple(channels)
+        self.outputs = tuple(outputs)
         self.weights_key = weights_key
         # In units of 0..255, because the input is uint8.
         self.register_buffer("mean", torch.tensor(info.mean).view(1, 3, 1, 1) * 255.0, False)
@@ -113,21 +114,23 @@ def load_backbone(name: str, *, pretrained: bool = True) -> Backbone:
         stored: Mapping[str, torch.Tensor] = torch.load(path, weights_only=True)
         renamed = {info.rename(key, network): value for key, value in stored.items()}
         network.load_state_dict(renamed, strict=True)
-    stages, channels = _efficientnet_stages(network)
-    return Backbone(info, stages, channels, weights_key).eval()
+    stages, outputs = _efficientnet_stages(network)
+    return Backbone(info, stages, outputs, weights_key).eval()
 
 
-def _efficientnet_stages(network: nn.Module) -> tuple[list[nn.Module], list[int]]:
+def _efficientnet_stages(network: nn.Module) -> tuple[list[nn.Module], list[Stage]]:
     """Stage k is ``blocks[k]``, the stem belongs to stage 0; the last stage is ``conv_head``."""
     blocks = list(network.get_submodule("blocks").children())
     stem = [network.get_submodule("conv_stem"), network.get_submodule("bn1"), blocks[0]]
     last = [network.get_submodule("conv_head"), network.get_submodule("bn2")]
     stages = [nn.Sequential(*stem), *blocks[1:], nn.Sequential(*last)]
-    return stages, [_out_channels(stage) for stage in stages]
-
-
-def _out_channels(stage: nn.Module) -> int:
-    return [m for m in stage.modules() if isinstance(m, nn.Conv2d)][-1].out_channels
+    outputs, stride = [], 1
+    for stage in stages:
+        layers = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
+        for layer in layers:
+            stride *= layer.stride[0]
+        outputs.append(Stage(layers[-1].out_channels, stride))
+    return stages, outputs
 
 
 _LITE_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}

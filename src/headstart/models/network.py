@@ -9,33 +9,42 @@ import torch
 from torch import nn
 
 from headstart.models.backbones import Backbone
-from headstart.models.heads import Head
-
-Maps = tuple[torch.Tensor, ...]
-"""Feature maps (n, c, h, w); the last stage's map is the last."""
+from headstart.models.heads import Head, Maps
 
 
 class Prefix(nn.Module):
     """The frozen part: from uint8 RGB pictures (n, h, w, 3) to feature maps.
 
+    Gives the maps of the head's taps that it passes, and last the map with which the rest goes on
+    where that is none of them.
+
     Args:
         backbone: whose first stages it runs.
-        stages: how many.
+        count: how many.
+        taps: of the head.
         reduce: run after the last stage when the whole backbone is frozen.
     """
 
-    def __init__(self, backbone: Backbone, stages: int, reduce: nn.Module | None) -> None:
+    def __init__(
+        self, backbone: Backbone, count: int, taps: Sequence[int], reduce: nn.Module | None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.count = stages
+        self.count = count
+        self.taps = tuple(taps)
         self.reduce = reduce
 
     def forward(self, images: torch.Tensor) -> Maps:
-        """A tuple, because tasks may need several maps."""
+        """A tuple: one map for each tap, and perhaps one more."""
         features = self.backbone.normalise(images)
-        for stage in self.backbone.stages[: self.count]:
+        maps = []
+        for number, stage in enumerate(self.backbone.stages[: self.count]):
             features = stage(features)
-        return (features,) if self.reduce is None else (self.reduce((features,)),)
+            if number in self.taps:
+                maps.append(features)
+        if self.count - 1 not in self.taps:
+            maps.append(features)
+        return tuple(maps) if self.reduce is None else (self.reduce(tuple(maps)),)
 
 
 class Rest(nn.Module):
@@ -46,30 +55,63 @@ class Rest(nn.Module):
 
     Args:
         stages: of the backbone, after the prefix.
+        start: number of the first of them.
         head: the task's head.
         reduced: whether the prefix has run ``head.reduce`` already.
+        frozen: whether only the head trains.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], head: Head, reduced: bool) -> None:
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        start: int,
+        head: Head,
+        *,
+        reduced: bool = False,
+        frozen: bool = False,
+    ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
+        self.start = start
         self.head = head
         self.reduced = reduced
+        self.frozen = frozen
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Raw outputs of the head."""
-        raw: torch.Tensor = self.head.predict(self.reduced_features(maps))
+        raw: torch.Tensor
+        if self.reduced:
+            raw = self.head.predict(maps[-1].float())
+        else:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+                tapped = self._tapped(maps)
+            raw = self.head(tapped)
         return raw
 
+    def with_frozen_stages(self) -> Rest:
+        """The same parts, of which only the head trains."""
+        return Rest(list(self.stages), self.start, self.head, reduced=self.reduced, frozen=True)
+
     def reduced_features(self, maps: Maps) -> torch.Tensor:
-        """What the learning part of the head takes."""
-        features = maps[-1].float()
+        """What the learning part of the head takes, where the head reduces its maps."""
         if self.reduced:
-            return features
-        for stage in self.stages:
-            features = stage(features)
-        reduced: torch.Tensor = self.head.reduce((*maps[:-1], features))
+            return maps[-1].float()
+        if self.head.reduce is None:
+            raise TypeError(f"{type(self.head).__name__} does not reduce its maps")
+        reduced: torch.Tensor = self.head.reduce(self._tapped(maps))
         return reduced
+
+    def _tapped(self, maps: Maps) -> Maps:
+        """The maps of all taps of the head; stored ones are float16."""
+        found = [m.float() for m in maps]
+        features = found[-1]
+        if self.start - 1 not in self.head.taps:
+            found.pop()
+        for number, stage in enumerate(self.stages, self.start):
+            features = stage(features)
+            if number in self.head.taps:
+                found.append(features)
+        return tuple(found)
 
     def train(self, mode: bool = True) -> Rest:
         """Sets the mode of the head only."""
@@ -83,7 +125,7 @@ class Network(nn.Module):
 
     Args:
         backbone: the stages.
-        head: takes the map of the last stage.
+        head: takes the maps of its taps.
     """
 
     def __init__(self, backbone: Backbone, head: Head) -> None:
@@ -93,13 +135,19 @@ class Network(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Raw outputs of uint8 RGB pictures (n, h, w, 3)."""
-        raw: torch.Tensor = self.head((self.backbone(images),))
+        features = self.backbone.normalise(images)
+        maps = []
+        for number, stage in enumerate(self.backbone.stages[: self.n_stages]):
+            features = stage(features)
+            if number in self.head.taps:
+                maps.append(features)
+        raw: torch.Tensor = self.head(tuple(maps))
         return raw
 
     @property
     def n_stages(self) -> int:
-        """Number of stages; splitting there freezes the whole backbone."""
-        return len(self.backbone.stages)
+        """Number of stages that are run; splitting there freezes the whole backbone."""
+        return self.head.taps[-1] + 1
 
     def split(self, stage: int) -> tuple[Prefix, Rest]:
         """Cuts before a stage: ``rest(prefix(images))`` equals ``self(images)``.
@@ -110,8 +158,10 @@ class Network(nn.Module):
             stage: first stage of the rest, 0 to ``n_stages``.
         """
         whole = stage == self.n_stages
-        prefix = Prefix(self.backbone, stage, self.head.reduce if whole else None)
-        return prefix.eval(), Rest(list(self.backbone.stages[stage:]), self.head, whole)
+        reduce = self.head.reduce if whole else None
+        prefix = Prefix(self.backbone, stage, self.head.taps, reduce)
+        stages = list(self.backbone.stages[stage : self.n_stages])
+        return prefix.eval(), Rest(stages, stage, self.head, reduced=reduce is not None)
 
 
 def parameter_groups(
@@ -128,7 +178,10 @@ def parameter_groups(
         weight_decay: of weights with more than one dimension.
     """
     groups = []
-    for module, rate in ((rest.head, lr), (rest.stages, lr * stage_lr_factor)):
+    parts: list[tuple[nn.Module, float]] = [(rest.head, lr)]
+    if not rest.frozen:
+        parts.append((rest.stages, lr * stage_lr_factor))
+    for module, rate in parts:
         parameters = list(module.parameters())
         for decays in (True, False):
             chosen = [p for p in parameters if (p.ndim > 1) == decays]

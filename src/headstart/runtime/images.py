@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from headstart.errors import UnreadableImageError
-from headstart.types import ImageArray, Size
+from headstart.types import Frame, ImageArray, Size
 
 EXTENSIONS = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
@@ -88,6 +88,24 @@ def read_image(
         raise
     except FileNotFoundError as error:
         raise UnreadableImageError("the file does not exist") from error
+    except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+def measure(source: Path | bytes) -> Frame:
+    """How a picture lies in its file, from the header alone.
+
+    Raises:
+        UnreadableImageError: the file has no header of a picture.
+    """
+    try:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        with _without_warnings(), Image.open(stream) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            # Pillow's exif_transpose leaves a picture with any other value as it is.
+            orientation = orientation if orientation in range(1, 9) else 1
+            size = image.size if orientation >= 5 else image.size[::-1]
+            return Frame(size, orientation)
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
 

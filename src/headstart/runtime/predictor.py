@@ -3,42 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from headstart import tasks
 from headstart.errors import UnreadableImageError
 from headstart.runtime import model_folder
 from headstart.runtime.backends import Backend
 from headstart.runtime.backends.onnx import OnnxBackend
-from headstart.runtime.images import ImageSource, read_image
+from headstart.runtime.images import ImageSource, measure, read_image
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import cpu_count
 from headstart.tasks.protocol import Prediction
-from headstart.types import ImageArray, Outputs
+from headstart.types import Geometry, ImageArray, Outputs
 
 DEFAULT_BATCH = 16
+
+Input = tuple[ImageArray, Geometry]
+"""What goes into the graph, and how the picture lies in it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What became of one picture: a prediction, or the reason why there is none."""
+    """What became of one picture: a prediction, or the reason why there is none.
+
+    Attributes:
+        image: name of the picture.
+        task: name of the task.
+        prediction: the answer, or None.
+        error: why there is none.
+        drawn: files that show it.
+    """
 
     image: str
     task: str
     prediction: Prediction | None
     error: str | None = None
+    drawn: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """One line of ``predict --json``."""
         if self.prediction is None:
             return {"image": self.image, "error": self.error}
-        return {"image": self.image, "task": self.task, **self.prediction.to_json()}
+        drawn = {"drawn": list(self.drawn)} if self.drawn else {}
+        return {"image": self.image, "task": self.task, **self.prediction.to_json(), **drawn}
 
 
 class Model:
@@ -69,8 +83,8 @@ class Model:
         Raises:
             UnreadableImageError: the picture cannot be decoded.
         """
-        outputs = self.backend.run(load_input(image, self.description.preprocess)[None])
-        return self._decode(outputs, top_k)[0]
+        pixels, geometry = load_input(image, self.description.preprocess)
+        return self._decode(self.backend.run(pixels[None]), [geometry], top_k)[0]
 
     def predict_many(
         self,
@@ -89,27 +103,58 @@ class Model:
         load = _loader(self.description.preprocess)
         with ThreadPoolExecutor(cpu_count()) as pool:
             for names, inputs in _batches(images, load, pool, batch_size):
-                good = [item for item in inputs if isinstance(item, np.ndarray)]
-                found = iter(self._decode(self.backend.run(np.stack(good)), top_k) if good else ())
+                good = [item for item in inputs if isinstance(item, tuple)]
+                found = iter(self._answer(good, top_k) if good else ())
                 for name, item in zip(names, inputs, strict=True):
-                    if isinstance(item, np.ndarray):
+                    if isinstance(item, tuple):
                         yield Answer(name, self.description.task, next(found))
                     else:
                         yield Answer(name, self.description.task, None, str(item))
 
-    def _decode(self, outputs: Outputs, top_k: int | None) -> list[Prediction]:
+    def draw(self, image: ImageSource, prediction: Prediction) -> Mapping[str, Image.Image]:
+        """Pictures that show a prediction: see ``TaskSpec.draw``.
+
+        Args:
+            image: the picture that was predicted for.
+            prediction: made by ``predict``.
+
+        Raises:
+            UnreadableImageError: the picture cannot be decoded.
+        """
         known = self.description
-        return self._spec.decode(outputs, known.schema, known.calibration, top_k=top_k)
+        pixels = read_image(image, white_level=known.preprocess.white_level)
+        return self._spec.draw(pixels, prediction, known.schema)
+
+    def _answer(self, inputs: Sequence[Input], top_k: int | None) -> list[Prediction]:
+        outputs = self.backend.run(np.stack([pixels for pixels, _ in inputs]))
+        return self._decode(outputs, [geometry for _, geometry in inputs], top_k)
+
+    def _decode(
+        self, outputs: Outputs, geometries: Sequence[Geometry], top_k: int | None
+    ) -> list[Prediction]:
+        known = self.description
+        return self._spec.decode(
+            outputs, known.schema, known.calibration, geometries=geometries, top_k=top_k
+        )
 
 
-def load_input(image: ImageSource, preprocess: Preprocess) -> ImageArray:
-    """Reads and preprocesses one picture: (height, width, 3), uint8, RGB.
+def load_input(image: ImageSource, preprocess: Preprocess) -> Input:
+    """Reads and preprocesses one picture.
+
+    Returns:
+        The input (height, width, 3), uint8, RGB, and how the picture lies in it; original there
+        means the picture's own size, at which it need not have been decoded.
 
     Raises:
         UnreadableImageError: the picture cannot be decoded.
     """
     pixels = read_image(image, at_least=preprocess.decode_size, white_level=preprocess.white_level)
-    return preprocess.apply(pixels)[0]
+    placed, geometry = preprocess.apply(pixels)
+    if isinstance(image, str | Path | bytes):
+        # A JPEG may have been decoded smaller than it is.
+        original = measure(image if isinstance(image, bytes) else Path(image)).size
+        geometry = geometry.seen_from(original)
+    return placed, geometry
 
 
 def run_paths(
@@ -118,34 +163,35 @@ def run_paths(
     preprocess: Preprocess,
     *,
     batch_size: int = DEFAULT_BATCH,
-    advance: Callable[[int], None] = lambda _: None,
-) -> Outputs:
-    """The graph's outputs for original files, in their order; how every score is computed.
+) -> Iterator[tuple[Outputs, list[Geometry]]]:
+    """The graph's outputs for original files, batch by batch; how every score is computed.
 
     Args:
         backend: runs the graph.
-        paths: at least one file.
+        paths: the files.
         preprocess: the model's resize rule.
         batch_size: pictures that go through the graph together.
-        advance: called with the number of pictures that were finished.
+
+    Yields:
+        The outputs of the next pictures, and how these lie in the graph's input.
 
     Raises:
         UnreadableImageError: a file became unreadable since it was listed; names it.
     """
-    results: list[Outputs] = []
     named = ((str(path), path) for path in paths)
     with ThreadPoolExecutor(cpu_count()) as pool:
         for names, inputs in _batches(named, _loader(preprocess), pool, batch_size):
+            good = []
             for name, item in zip(names, inputs, strict=True):
                 if isinstance(item, UnreadableImageError):
                     raise UnreadableImageError(f"{name} {item}")
-            results.append(backend.run(np.stack([np.asarray(item) for item in inputs])))
-            advance(len(names))
-    return {name: np.concatenate([part[name] for part in results]) for name in results[0]}
+                good.append(item)
+            outputs = backend.run(np.stack([pixels for pixels, _ in good]))
+            yield outputs, [geometry for _, geometry in good]
 
 
-def _loader(preprocess: Preprocess) -> Callable[[ImageSource], ImageArray | UnreadableImageError]:
-    def load(image: ImageSource) -> ImageArray | UnreadableImageError:
+def _loader(preprocess: Preprocess) -> Callable[[ImageSource], Input | UnreadableImageError]:
+    def load(image: ImageSource) -> Input | UnreadableImageError:
         try:
             return load_input(image, preprocess)
         except UnreadableImageError as error:
@@ -156,10 +202,10 @@ def _loader(preprocess: Preprocess) -> Callable[[ImageSource], ImageArray | Unre
 
 def _batches(
     images: Iterable[tuple[str, ImageSource]],
-    load: Callable[[ImageSource], ImageArray | UnreadableImageError],
+    load: Callable[[ImageSource], Input | UnreadableImageError],
     pool: ThreadPoolExecutor,
     batch_size: int,
-) -> Iterator[tuple[list[str], list[ImageArray | UnreadableImageError]]]:
+) -> Iterator[tuple[list[str], list[Input | UnreadableImageError]]]:
     """Decodes the next batch while the caller works on the present one."""
     source = iter(images)
 

@@ -11,11 +11,10 @@ import dataclasses
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from headstart.errors import ModelError
-from headstart.types import ImageArray, Size
+from headstart.types import Geometry, ImageArray, Size
 
 Resize = Literal["letterbox", "crop", "squash"]
 RESIZE_RULES: tuple[str, ...] = get_args(Resize)
@@ -25,36 +24,6 @@ PAD_VALUE = 128
 
 DRAFT_MARGIN = 2
 """JPEGs are decoded at no less than this many times the input size before they are resized."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """How one picture was placed in the graph's input: input = original * scale + offset.
-
-    Continuous coordinates: pixel centres lie at whole numbers plus 0.5.
-
-    Attributes:
-        original: (height, width) of the upright picture in pixels.
-        scale: (y, x), input pixels for each original pixel.
-        offset: (y, x) in input pixels; negative where the picture is cropped.
-    """
-
-    original: Size
-    scale: tuple[float, float]
-    offset: tuple[float, float]
-
-    def to_input(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Maps points (..., 2) as (x, y) in original pixels to input pixels."""
-        scale, offset = self._xy()
-        return (points + 0.5) * scale + offset - 0.5
-
-    def to_original(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Maps points (..., 2) as (x, y) in input pixels to original pixels."""
-        scale, offset = self._xy()
-        return (points + 0.5 - offset) / scale - 0.5
-
-    def _xy(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        return np.array(self.scale[::-1]), np.array(self.offset[::-1])
 
 
 @dataclasses.dataclass(frozen=True)

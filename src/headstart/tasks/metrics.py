@@ -64,3 +64,45 @@ def bootstrap(
     ]
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Metric(value, float(low), float(high), "higher" if better == "higher" else "lower")
+
+
+def bootstrap_all(
+    statistics: Callable[[npt.NDArray[np.intp]], npt.NDArray[np.float64]],
+    records: Sequence[Record],
+) -> list[Metric]:
+    """Several statistics of which higher is better, all from the same resamples of ``bootstrap``.
+
+    Args:
+        statistics: gets indices (m,) into the records, with repeats; gives (k,), NaN where a
+            statistic is not defined.
+        records: the scored pictures; those of one group are drawn together.
+
+    Returns:
+        k metrics; without an interval where the value is NaN or there are fewer than two groups.
+    """
+    values = statistics(np.arange(len(records)))
+    groups: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        groups.setdefault(record.group_key, []).append(index)
+    if len(groups) < 2:
+        return [Metric(float(value)) for value in values]
+    members = [np.array(indices) for indices in groups.values()]
+    random = np.random.default_rng(seed_from("bootstrap", len(records)))
+    draws = np.array(
+        [
+            statistics(
+                np.concatenate([members[i] for i in random.integers(0, len(members), len(members))])
+            )
+            for _ in range(BOOTSTRAP_REPEATS)
+        ]
+    )
+    found = []
+    for value, column in zip(values, draws.T, strict=True):
+        defined = column[~np.isnan(column)]
+        if np.isnan(value) or not defined.size:
+            found.append(Metric(float(value)))
+            continue
+        low, high = np.percentile(defined, [2.5, 97.5])
+        # Few pictures can push both percentiles of a biased statistic to one side of its value.
+        found.append(Metric(float(value), float(min(low, value)), float(max(high, value))))
+    return found

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.types import Annotation, Finding, Metric, Omission, Outputs, Record
+from headstart.config import DatasetOptions
+from headstart.types import (
+    Annotation,
+    Finding,
+    Frame,
+    Geometry,
+    ImageArray,
+    Metric,
+    Omission,
+    Outputs,
+    Record,
+    Size,
+    Stage,
+)
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 Calibration = Mapping[str, float]
 """Numbers fitted on validation: constants of the graph and thresholds of the decoder."""
+
+NO_OPTIONS = DatasetOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +70,19 @@ class TaskSpec(Protocol):
     """Names of the graph's outputs."""
     options: tuple[str, ...]
     """Names of the ``dataset.yaml`` entries that the task uses."""
+    class_files: tuple[str, ...]
+    """Names of files with one class a line that are read where ``dataset.yaml`` names none."""
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """How sure it is that annotations with these fields are its own: 0 (not) to 1."""
 
     def parse(
-        self, annotations: Sequence[Annotation], *, schema: Any = None, classes: Sequence[str] = ()
+        self,
+        annotations: Sequence[Annotation],
+        *,
+        schema: Any = None,
+        classes: Sequence[str] = (),
+        options: DatasetOptions = NO_OPTIONS,
     ) -> ParsedTargets:
         """Turns fields into targets.
 
@@ -67,13 +90,21 @@ class TaskSpec(Protocol):
             annotations: of one data set, as a reader found them.
             schema: the schema of a trained model, whose targets these must be; None makes one.
             classes: the order of classes that the person asked for; empty for the default.
+            options: of ``dataset.yaml``.
 
         Raises:
             DataError: nothing can be learned from these annotations.
         """
 
-    def stratum(self, schema: Any, target: Any) -> str:
-        """What the split keeps in equal proportions on all sides."""
+    def fit(self, target: Any, frame: Frame, options: DatasetOptions) -> Any:
+        """The target, once it is known how its picture lies in the file.
+
+        Raises:
+            DataError: the target cannot belong to this picture; without the picture's name.
+        """
+
+    def strata(self, schema: Any, target: Any) -> tuple[str, ...]:
+        """What the split keeps in equal proportions on all sides; at least one name."""
 
     def summarise(self, schema: Any, targets: Sequence[Any]) -> list[tuple[str, str]]:
         """Rows (name, text) that describe targets to a person: classes with counts, a range."""
@@ -84,16 +115,47 @@ class TaskSpec(Protocol):
     def schema_from_json(self, value: Mapping[str, Any]) -> Any:
         """Reads what ``schema_to_json`` wrote."""
 
+    def target_to_json(self, schema: Any, target: Any) -> Any:
+        """The target as plain values; equal ones mean the same."""
+
     def decode(
-        self, outputs: Outputs, schema: Any, calibration: Calibration, *, top_k: int | None = None
-    ) -> list[Prediction]:
+        self,
+        outputs: Outputs,
+        schema: Any,
+        calibration: Calibration,
+        *,
+        geometries: Sequence[Geometry],
+        top_k: int | None = None,
+    ) -> list[Any]:
         """Turns the outputs of a batch into answers; the only decoder of the task.
 
         Args:
             outputs: arrays (n, ...), float32.
             schema: of the model.
             calibration: of the model.
+            geometries: how each of the n pictures lies in the graph's input.
             top_k: the most probable entries to keep; None keeps all.
+
+        Returns:
+            A ``Prediction`` for each picture.
+        """
+
+    def truth(self, schema: Any, target: Any) -> Any:
+        """The prediction of a perfect model, so that a target can be drawn like one."""
+
+    def agreement(self, first: Any, second: Any) -> float:
+        """How far two predictions for one picture say the same: 0 to 1."""
+
+    def draw(self, pixels: ImageArray, prediction: Any, schema: Any) -> Mapping[str, Image.Image]:
+        """Pictures that show a prediction, by what their files' names get behind the picture's.
+
+        Args:
+            pixels: the upright picture (h, w, 3), uint8, RGB, at its original size.
+            prediction: made by ``decode`` or ``truth``.
+            schema: of the model.
+
+        Returns:
+            Under ``""`` the picture with the answer drawn in; further entries are the task's own.
         """
 
 
@@ -103,16 +165,37 @@ class TaskScorer(Protocol):
     monitor: str
     """Name of the metric by which models are compared."""
 
-    def calibrate(self, outputs: Outputs, targets: Sequence[Any], schema: Any) -> Calibration:
-        """Fits the calibration on validation outputs of a graph whose calibration is neutral."""
+    def observe(
+        self,
+        outputs: Outputs,
+        records: Sequence[Record],
+        geometries: Sequence[Geometry],
+        schema: Any,
+    ) -> Outputs:
+        """What calibration and scores need of the outputs of a batch: arrays (n, ...).
+
+        The outputs of a whole data set must fit into memory, at the size of what this gives.
+        """
+
+    def calibrate(
+        self, observed: Outputs, targets: Sequence[Any], schema: Any, aim: str
+    ) -> Calibration:
+        """Fits the calibration on what was observed of a graph whose calibration is neutral.
+
+        Args:
+            observed: from the validation pictures.
+            targets: of the same pictures.
+            schema: of the training data.
+            aim: what thresholds are to reach: ``f1``, ``precision>=p`` or ``recall>=r``.
+        """
 
     def score(
-        self, outputs: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
+        self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
     ) -> dict[str, Metric]:
         """All metrics with 95 % intervals; the first one is the headline."""
 
     def analyse(
-        self, outputs: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
+        self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
     ) -> list[Finding]:
         """What a person should look at: confusions, worst pictures, calibration."""
 
@@ -122,26 +205,73 @@ class TaskScorer(Protocol):
         """Score of a simple head in 5-fold cross-validation on pooled features (n, channels).
 
         Returns:
-            The metric's name and value, or None where there are too few pictures for five folds.
+            The metric's name and value, or None where there are too few pictures for five folds or
+            the head does not take pooled features.
         """
 
 
-class TaskLearner(Protocol):
-    """The torch half: head, loss, target encoding.
+@dataclasses.dataclass(frozen=True)
+class TaskDefaults:
+    """Settings that fit a task, for what the person leaves open.
 
-    A head is a ``headstart.models.heads.Head``.
+    Attributes:
+        image_size: (height, width) in pixels; None takes the median size of the pictures.
+        resize: the rule that brings pictures to it.
+        split_stage: first stage that trains.
+        bfloat16_from: training is faster in bfloat16 when no stage before this one trains.
+        max_views: augmented views of each picture.
+        view_budget: views of all training pictures together.
+        epochs: of the second phase.
+        freeze_epochs: of the first phase, in which the head trains alone.
+        lr: peak learning rate of the head in the second phase.
+        batch_size: pictures in a step.
+        label_smoothing: share of the target that is spread over all classes.
     """
 
+    image_size: Size | None = (224, 224)
+    resize: Literal["letterbox", "crop", "squash"] = "crop"
+    split_stage: int = 6
+    bfloat16_from: int = 6
+    max_views: int = 7
+    view_budget: int = 16_000
+    epochs: int = 20
+    freeze_epochs: int = 5
+    lr: float = 1e-3
+    batch_size: int = 32
+    label_smoothing: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What training minimises.
+
+    Attributes:
+        loss: one of the task's ``losses``.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    loss: str
+    label_smoothing: float = 0.0
+
+
+class TaskLearner(Protocol):
+    """The torch half: head, loss, target encoding."""
+
+    defaults: TaskDefaults
+    losses: tuple[str, ...]
+    """Names of the losses to choose from; the first one is the default."""
     higher_is_better: bool
     """Direction of the metric that ``epoch_metric`` returns."""
+    moves: bool
+    """Whether a target lies in the picture and moves with it from view to view."""
 
     def head(
-        self, channels: int, schema: Any, targets: Sequence[Any], dropout: float
+        self, stages: Sequence[Stage], schema: Any, targets: Sequence[Any], dropout: float
     ) -> torch.nn.Module:
-        """The module from the backbone's feature maps to raw outputs.
+        """The ``headstart.models.heads.Head`` from the backbone's feature maps to raw outputs.
 
         Args:
-            channels: of the backbone's last feature map.
+            stages: what comes out of each stage of the backbone.
             schema: of the training data.
             targets: of the training pictures, for statistics and initial biases.
             dropout: probability of dropping a feature.
@@ -154,7 +284,7 @@ class TaskLearner(Protocol):
         targets: Sequence[Any],
         schema: Any,
     ) -> None:
-        """Puts the solution of a convex problem into the head, where its last layer has one.
+        """Puts the solution of a convex problem into a head that reduces its maps.
 
         Args:
             head: made by ``head``; changed in place.
@@ -163,22 +293,36 @@ class TaskLearner(Protocol):
             schema: of the training data.
         """
 
-    def encode(self, targets: Sequence[Any], schema: Any) -> torch.Tensor:
-        """Targets of n pictures as one tensor (n, ...)."""
+    def place(self, target: Any, schema: Any, size: Size) -> torch.Tensor:
+        """Where ``moves`` is set: the target as a ``torchvision.tv_tensors`` tensor.
+
+        Args:
+            target: of one picture.
+            schema: of the training data.
+            size: (height, width) of the upright picture that it is placed in, in pixels.
+        """
+
+    def encode(self, target: Any, placed: torch.Tensor | None, schema: Any) -> torch.Tensor:
+        """The target of one picture in one view, as the loss takes it.
+
+        Args:
+            target: of the picture.
+            placed: where ``moves`` is set, what ``place`` gave after the view's transform.
+            schema: of the training data.
+        """
 
     def loss(
-        self,
-        head: torch.nn.Module,
-        raw: torch.Tensor,
-        encoded: torch.Tensor,
-        label_smoothing: float,
+        self, head: torch.nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective
     ) -> torch.Tensor:
         """Mean loss of a batch, from the head's raw outputs."""
 
-    def epoch_metric(
+    def statistics(
         self, head: torch.nn.Module, raw: torch.Tensor, encoded: torch.Tensor
-    ) -> tuple[float, float]:
-        """The monitored metric on stored features of pictures, and its standard error."""
+    ) -> torch.Tensor:
+        """What ``epoch_metric`` needs of each picture of a batch: (n, ...)."""
+
+    def epoch_metric(self, statistics: torch.Tensor) -> tuple[float, float]:
+        """The monitored metric of all pictures on stored features, and its standard error."""
 
     def finish(self, head: torch.nn.Module) -> torch.nn.Module:
         """From raw outputs to the graph's named outputs, as a tuple.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,74 +11,69 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headstart.data import augment
 from headstart.data.image_cache import ImageCache
 from headstart.data.store import ArrayStore
 from headstart.models.network import Prefix
 from headstart.progress import Progress
-from headstart.runtime.preprocess import Preprocess
-from headstart.storage import content_key, seed_from
+from headstart.storage import content_key
 from headstart.training import engines
-from headstart.types import ImageArray, Record
-
-PLAIN = 0
-"""Number of the plain view; augmented views are 1, 2, ..."""
+from headstart.training.views import View, ViewMaker
+from headstart.types import ImageArray
 
 BATCHES_A_CHUNK = 8
 
-View = tuple[Record, int]
+Prepared = tuple[list[str], ImageArray, dict[str, npt.NDArray[Any]]]
+"""Keys of a batch of views, their pixels, and their encoded targets by key."""
 
 
 class StoredViews:
-    """The prefix's maps by picture and view.
+    """The prefix's maps, and moved targets, by picture and view.
 
     Args:
         folder: of the whole cache.
         prefix: the frozen part.
-        preprocess: the resize rule of plain views.
+        maker: makes the views.
         engine: name of the engine that computes the maps.
-        seed: decides the augmented views.
-        augmentation: what they look like.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        prefix: Prefix,
-        preprocess: Preprocess,
-        engine: str,
-        seed: int,
-        augmentation: augment.Augmentation,
-    ) -> None:
+    def __init__(self, folder: Path, prefix: Prefix, maker: ViewMaker, engine: str) -> None:
         self._prefix = prefix
-        self._preprocess = preprocess
+        self._maker = maker
         self._engine = engine
-        self._seed = seed
-        self._transform = augmentation.transform(preprocess)
         space = content_key(
             prefix.backbone.info.name,
             prefix.backbone.weights_key,
             prefix.count,
+            prefix.taps,
             prefix.reduce is not None,
-            preprocess.to_json(),
-            augment.VERSION,
-            dataclasses.asdict(augmentation),
+            maker.description,
             engine,
         )
         self._store = ArrayStore(folder / f"views-{space}")
 
     def get(self, view: View) -> tuple[torch.Tensor, ...]:
         """The maps of one view, each (c, h, w) or (c,), as they were stored."""
-        key = self._key(view)
+        key = self._maker.key(view)
         maps = [torch.from_numpy(self._store.get(f"{key}#0"))]
         while f"{key}#{len(maps)}" in self._store:
             maps.append(torch.from_numpy(self._store.get(f"{key}#{len(maps)}")))
         return tuple(maps)
 
+    def target(self, view: View) -> torch.Tensor:
+        """The moved and encoded target of one view."""
+        return torch.from_numpy(self._store.get(self._maker.target_key(view)))
+
     def missing(self, views: Sequence[View]) -> list[View]:
         """The views that have to be computed, each once."""
-        by_key = {f"{self._key(view)}#0": view for view in views}
-        return [by_key[key] for key in self._store.missing(by_key)]
+        missing = {}
+        for view in views:
+            key = self._maker.key(view)
+            complete = f"{key}#0" in self._store and (
+                self._maker.targets is None or self._maker.target_key(view) in self._store
+            )
+            if not complete:
+                missing[key] = view
+        return list(missing.values())
 
     def compute(
         self,
@@ -103,12 +97,13 @@ class StoredViews:
         if not todo:
             return 0
         if engine is None:
-            engine = engines.open_engine(self._engine, self._prefix, self._preprocess.size)
+            engine = engines.open_engine(self._engine, self._prefix, self._maker.preprocess.size)
         chunk: dict[str, npt.NDArray[Any]] = {}
         batches = 0
         with progress.bar("frozen part", len(todo)) as advance:
-            for names, pixels in _ahead(self._prepared(todo, images)):
+            for names, pixels, encoded in _ahead(self._prepared(todo, images)):
                 maps = engine.run(pixels)
+                chunk.update(encoded)
                 for position, name in enumerate(names):
                     for number, stored in enumerate(maps):
                         chunk[f"{name}#{number}"] = _compact(stored[position])
@@ -120,29 +115,18 @@ class StoredViews:
         self._store.put(chunk)
         return len(todo)
 
-    def _key(self, view: View) -> str:
-        record, number = view
-        return record.pixels if number == PLAIN else f"{record.pixels}/{self._seed}-{number}"
-
-    def _pixels(self, view: View, images: ImageCache) -> ImageArray:
-        record, number = view
-        pixels = images.get(record.pixels)
-        if number == PLAIN:
-            return augment.plain_view(pixels, self._preprocess)
-        seed = seed_from("view", self._seed, record.fingerprint, number)
-        return augment.augmented_view(pixels, self._transform, seed)
-
-    def _prepared(
-        self, views: Sequence[View], images: ImageCache
-    ) -> Iterator[tuple[list[str], ImageArray]]:
+    def _prepared(self, views: Sequence[View], images: ImageCache) -> Iterator[Prepared]:
         """Batches of one fixed shape; the last one is filled up with grey."""
-        height, width = self._preprocess.size
+        height, width = self._maker.preprocess.size
         for start in range(0, len(views), engines.BATCH):
             chosen = views[start : start + engines.BATCH]
             batch = np.full((engines.BATCH, height, width, 3), 128, dtype=np.uint8)
+            encoded = {}
             for position, view in enumerate(chosen):
-                batch[position] = self._pixels(view, images)
-            yield [self._key(view) for view in chosen], batch
+                batch[position], target = self._maker.make(view, images)
+                if target is not None:
+                    encoded[self._maker.target_key(view)] = target.numpy()
+            yield [self._maker.key(view) for view in chosen], batch, encoded
 
 
 def _compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -152,9 +136,7 @@ def _compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return half if np.isfinite(half).all() else values
 
 
-def _ahead(
-    source: Iterator[tuple[list[str], ImageArray]],
-) -> Iterator[tuple[list[str], ImageArray]]:
+def _ahead(source: Iterator[Prepared]) -> Iterator[Prepared]:
     """Lets one thread prepare the next batch while the engine works on the present one.
 
     One thread and no more: views are drawn from torch's global generator, which must not be shared.

@@ -37,22 +37,36 @@ from headstart.training.checkpoints import (
     last_path,
     load_state,
 )
-from headstart.training.features import StoredViews
-from headstart.training.module import PhaseSettings, Score, TransferModule
+from headstart.training.module import PhaseSettings, Score, Scores, TransferModule
+from headstart.training.views import Views
 from headstart.types import Record
 
 REDUCE_BATCH = 64
 
 
-class StoredSamples:
-    """Maps as they lie on disk."""
+class ViewSamples:
+    """Maps and targets of views, stored or made when they are needed.
 
-    def __init__(self, stored: StoredViews, records: Sequence[Record]) -> None:
-        self._stored, self._records = stored, records
+    Args:
+        views: gives all views.
+        records: the pictures.
+        targets: of the pictures (n, ...); None where they are stored with each view.
+    """
+
+    def __init__(
+        self, views: Views, records: Sequence[Record], targets: torch.Tensor | None
+    ) -> None:
+        self._views, self._records, self._targets = views, records, targets
 
     def maps(self, item: Item) -> Maps:
-        """The stored maps of one view."""
-        return self._stored.get((self._records[item[0]], item[1]))
+        """The maps of one view."""
+        return self._views.get((self._records[item[0]], item[1]))
+
+    def target(self, item: Item) -> torch.Tensor:
+        """The target of one view."""
+        if self._targets is not None:
+            return self._targets[item[0]]
+        return self._views.target((self._records[item[0]], item[1]))
 
 
 class ReducedSamples:
@@ -74,17 +88,22 @@ class ReducedSamples:
                 found = [samples.maps(item) for item in items[start : start + REDUCE_BATCH]]
                 maps = tuple(torch.stack(same) for same in zip(*found, strict=True))
                 parts.append(rest.reduced_features(maps))
-        self._views = views
+        self.views = views
+        self._samples = samples
         # Cloned outside inference mode, because these tensors take part in autograd.
         self._table = torch.cat(parts).clone()
 
     def maps(self, item: Item) -> Maps:
         """The reduced features of one view."""
-        return (self._table[item[0] * self._views + item[1]],)
+        return (self._table[item[0] * self.views + item[1]],)
+
+    def target(self, item: Item) -> torch.Tensor:
+        """The target of one view."""
+        return self._samples.target(item)
 
     def by_view(self, views: int) -> npt.NDArray[np.float32]:
         """The first views of all pictures: (views, pictures, channels), the plain one first."""
-        table = self._table.view(-1, self._views, *self._table.shape[1:])
+        table = self._table.view(-1, self.views, *self._table.shape[1:])
         return table[:, :views].transpose(0, 1).numpy()
 
 
@@ -93,18 +112,18 @@ class PhaseData:
     """What one phase trains on.
 
     Attributes:
-        train: inputs of the training pictures, all views.
-        targets: of the training pictures, encoded, (n, ...).
+        train: inputs and targets of the training pictures, all views.
+        n_train: number of training pictures.
         views: number of views of each training picture.
-        val: inputs of the validation pictures, plain views.
-        val_targets: of the validation pictures, encoded.
+        val: inputs and targets of the validation pictures, plain views.
+        n_val: number of validation pictures.
     """
 
     train: Samples
-    targets: torch.Tensor
+    n_train: int
     views: int
     val: Samples
-    val_targets: torch.Tensor
+    n_val: int
 
 
 def fit_phase(
@@ -130,8 +149,8 @@ def fit_phase(
     folder = run / "checkpoints"
     if not is_finished(folder, settings.name):
         size, seed = settings.batch_size, settings.seed
-        order = EpochOrder(len(data.targets), data.views, size, seed, settings.name)
-        validation = plain_loader(data.val, data.val_targets, size)
+        order = EpochOrder(data.n_train, data.views, size, seed, settings.name)
+        validation = plain_loader(data.val, data.n_val, size)
         steps = settings.epochs * len(order)
         resume = last_path(folder, settings.name)
         with progress.bar(f"train {settings.name}", steps) as advance, _quiet_lightning():
@@ -141,12 +160,12 @@ def fit_phase(
             if resume.is_file():
                 advance(int(torch.load(resume, weights_only=True)["global_step"]))
             else:
-                keeper.begin(rest, _score(rest, learner, validation))
+                keeper.begin(rest, _score(rest, learner, settings, validation))
             # Lightning leaves modules in the mode in which it finds them: without this no dropout.
             rest.train()
             _trainer(settings, learner.higher_is_better, keeper, run).fit(
                 TransferModule(rest, learner, settings, steps),
-                train_loader(data.train, data.targets, order),
+                train_loader(data.train, order),
                 validation,
                 ckpt_path=resume if resume.is_file() else None,
             )
@@ -154,13 +173,16 @@ def fit_phase(
     rest.eval()
 
 
-def _score(rest: Rest, learner: TaskLearner, validation: DataLoader[Batch]) -> Score:
+def _score(
+    rest: Rest, learner: TaskLearner, settings: PhaseSettings, validation: DataLoader[Batch]
+) -> Score:
     """What the present state scores."""
     rest.eval()
+    scores = Scores(learner, rest.head, settings.objective.loss)
     with torch.inference_mode():
-        found = [(rest(maps), targets) for maps, targets in validation]
-    raw, targets = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return Score.of(learner, rest, raw, targets)
+        for maps, targets in validation:
+            scores.add(rest(maps), targets)
+    return scores.result()
 
 
 def _trainer(

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from headstart.data.loader import Batch
 from headstart.models.network import Rest, parameter_groups
-from headstart.tasks.protocol import TaskLearner
+from headstart.tasks.protocol import Objective, TaskLearner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,7 @@ class PhaseSettings:
         lr: peak learning rate of the head.
         stage_lr_factor: learning rate of the stages, as a share of ``lr``.
         weight_decay: of weights with more than one dimension.
-        label_smoothing: passed to the task's loss.
+        objective: what the task's loss minimises.
         patience: epochs without progress on validation before the phase ends.
         batch_size: pictures a step.
         seed: decides order, views and dropout, with the epoch.
@@ -36,7 +37,7 @@ class PhaseSettings:
     lr: float
     stage_lr_factor: float
     weight_decay: float
-    label_smoothing: float
+    objective: Objective
     patience: int
     batch_size: int
     seed: int
@@ -57,13 +58,35 @@ class Score:
     error: float
     loss: float
 
-    @classmethod
-    def of(
-        cls, learner: TaskLearner, rest: Rest, raw: torch.Tensor, targets: torch.Tensor
-    ) -> Score:
-        """Scores raw outputs."""
-        metric, error = learner.epoch_metric(rest.head, raw, targets)
-        return cls(metric, error, float(learner.loss(rest.head, raw, targets, 0.0)))
+
+class Scores:
+    """Collects what batches of validation pictures score.
+
+    Args:
+        learner: loss and metric of the task.
+        head: the head whose outputs are scored.
+        loss: name of the loss.
+    """
+
+    def __init__(self, learner: TaskLearner, head: nn.Module, loss: str) -> None:
+        self._learner, self._head = learner, head
+        # Label smoothing would hide how sure the outputs are.
+        self._objective = Objective(loss)
+        self._seen: list[tuple[torch.Tensor, float]] = []
+
+    def add(self, raw: torch.Tensor, targets: torch.Tensor) -> None:
+        """Takes the raw outputs of a batch."""
+        raw = raw.float()
+        statistics = self._learner.statistics(self._head, raw, targets)
+        loss = float(self._learner.loss(self._head, raw, targets, self._objective))
+        self._seen.append((statistics, loss))
+
+    def result(self) -> Score:
+        """The score of all batches together; metrics such as mAP are no means over batches."""
+        counts = [len(statistics) for statistics, _ in self._seen]
+        losses = sum(n * loss for n, (_, loss) in zip(counts, self._seen, strict=True))
+        metric, error = self._learner.epoch_metric(torch.cat([s for s, _ in self._seen]))
+        return Score(metric, error, losses / sum(counts))
 
 
 class TransferModule(pl.LightningModule):
@@ -84,27 +107,29 @@ class TransferModule(pl.LightningModule):
         self._learner = learner
         self._settings = settings
         self._steps = steps
-        self._seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._scores = Scores(learner, rest.head, settings.objective.loss)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the scores of the epoch before."""
+        self._scores = Scores(self._learner, self.rest.head, self._settings.objective.loss)
 
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Mean loss of a batch."""
         maps, targets = batch
         loss = self._learner.loss(
-            self.rest.head, self.rest(maps), targets, self._settings.label_smoothing
+            self.rest.head, self.rest(maps), targets, self._settings.objective
         )
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(targets))
         return loss
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Keeps the outputs: metrics such as mAP are no means over batches."""
+        """Adds a batch to the scores."""
         maps, targets = batch
-        self._seen.append((self.rest(maps).float(), targets))
+        self._scores.add(self.rest(maps), targets)
 
     def on_validation_epoch_end(self) -> None:
         """Loss and monitored metric of all validation pictures together."""
-        raw, targets = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
-        self._seen.clear()
-        score = Score.of(self._learner, self.rest, raw, targets)
+        score = self._scores.result()
         self.log_dict(
             {"val_loss": score.loss, "val_metric": score.metric, "val_error": score.error}
         )

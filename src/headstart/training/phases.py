@@ -9,23 +9,28 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from headstart.config import TrainConfig
 from headstart.models.network import Network, Rest
 from headstart.progress import Progress
-from headstart.tasks.protocol import TaskLearner
+from headstart.tasks.protocol import Objective, TaskLearner
 from headstart.training.checkpoints import is_finished
-from headstart.training.features import StoredViews
-from headstart.training.fit import PhaseData, ReducedSamples, StoredSamples, fit_phase
+from headstart.training.fit import PhaseData, ReducedSamples, ViewSamples, fit_phase
 from headstart.training.module import PhaseSettings
 from headstart.training.plan import Plan
-from headstart.types import Manifest
+from headstart.training.settings import settled
+from headstart.training.views import Views
+from headstart.types import Manifest, Record
 
 HEAD_PHASE = "head"
 FINETUNE_PHASE = "finetune"
 
 CONVEX_VIEWS = 3
 """Views of each picture that the head's convex start is fitted to; more did not help."""
+
+LIVE_HEAD_VIEWS = 3
+"""Views of each picture that the head's phase sees where none are stored: each costs a pass."""
 
 
 class Phases:
@@ -37,7 +42,7 @@ class Phases:
         plan: of the run.
         manifest: the pictures, with sides and targets.
         network: changed in place; its backbone holds the pretrained weights, its head is new.
-        stored: holds every view that the plan names.
+        views: gives every view that the plan names.
         learner: of the task.
     """
 
@@ -48,7 +53,7 @@ class Phases:
         plan: Plan,
         manifest: Manifest,
         network: Network,
-        stored: StoredViews,
+        views: Views,
         learner: TaskLearner,
     ) -> None:
         self._run, self._config, self._plan = run, config, plan
@@ -56,61 +61,80 @@ class Phases:
         _, self._rest = network.split(plan.split_stage)
         train, val = manifest.on("train"), manifest.on("val")
         self._targets: Sequence[Any] = [record.target for record in train]
-        self._stored = PhaseData(
-            train=StoredSamples(stored, train),
-            targets=learner.encode(self._targets, manifest.schema),
+        self._data = PhaseData(
+            train=ViewSamples(views, train, self._encoded(train)),
+            n_train=len(train),
             views=plan.views + 1,
-            val=StoredSamples(stored, val),
-            val_targets=learner.encode([record.target for record in val], manifest.schema),
+            val=ViewSamples(views, val, self._encoded(val)),
+            n_val=len(val),
         )
-        # Before anything has trained: these features are the same in every session of the run.
-        self._train_features = ReducedSamples(
-            self._stored.train, self._rest, len(train), plan.views + 1
-        )
-        self._val_features = ReducedSamples(self._stored.val, self._rest, len(val), 1)
+        self._features: tuple[ReducedSamples, ReducedSamples] | None = None
+        if network.head.reduce is not None:
+            # Before anything has trained: the same in every session of the run.
+            seen = min(plan.views + 1, LIVE_HEAD_VIEWS) if plan.live else plan.views + 1
+            self._features = (
+                ReducedSamples(self._data.train, self._rest, len(train), seen),
+                ReducedSamples(self._data.val, self._rest, len(val), 1),
+            )
 
-    def pretrained_features(self) -> npt.NDArray[np.float32]:
+    def _encoded(self, records: Sequence[Record]) -> torch.Tensor | None:
+        """Targets as one tensor (n, ...), where they do not depend on the view."""
+        if self._learner.moves:
+            return None
+        encode, schema = self._learner.encode, self._manifest.schema
+        return torch.stack([encode(record.target, None, schema) for record in records])
+
+    def pretrained_features(self) -> npt.NDArray[np.float32] | None:
         """Reduced features (n, channels) of the plain views of training and validation pictures.
 
-        They come from the pretrained backbone, whatever was trained since.
+        They come from the pretrained backbone, whatever was trained since. None where the head
+        takes whole maps.
         """
-        plain = [self._train_features.by_view(1)[0], self._val_features.by_view(1)[0]]
-        return np.concatenate(plain)
+        if self._features is None:
+            return None
+        return np.concatenate([samples.by_view(1)[0] for samples in self._features])
 
     def train(self, progress: Progress) -> None:
         """Runs both phases, or what is left of them; the network holds the result."""
         plan = self._plan
-        if not is_finished(self._run / "checkpoints", HEAD_PHASE):
+        if self._features and not is_finished(self._run / "checkpoints", HEAD_PHASE):
             self._learner.initialise(
                 self._network.head,
-                self._train_features.by_view(CONVEX_VIEWS),
+                self._features[0].by_view(CONVEX_VIEWS),
                 self._targets,
                 self._manifest.schema,
             )
         if plan.freeze_epochs:
-            data = dataclasses.replace(
-                self._stored, train=self._train_features, val=self._val_features
-            )
-            settings = self._settings(
-                HEAD_PHASE, plan.freeze_epochs, self._config.head_lr, "32-true"
-            )
-            head = Rest([], self._network.head, reduced=True)
-            fit_phase(head, self._learner, settings, data, self._run, progress)
+            self._train_head(progress)
         if plan.epochs:
             settings = self._settings(FINETUNE_PHASE, plan.epochs, plan.lr, plan.precision)
-            fit_phase(self._rest, self._learner, settings, self._stored, self._run, progress)
+            fit_phase(self._rest, self._learner, settings, self._data, self._run, progress)
+
+    def _train_head(self, progress: Progress) -> None:
+        plan = self._plan
+        if self._features is None:
+            # No convex start: it trains at the rate, and as long, as a second phase would.
+            head, data, lr = self._rest.with_frozen_stages(), self._data, plan.lr
+        else:
+            head = Rest([], plan.n_stages, self._network.head, reduced=True)
+            train, val = self._features
+            data = dataclasses.replace(self._data, train=train, views=train.views, val=val)
+            lr = self._config.head_lr
+        precision = "32-true" if self._features else plan.precision
+        settings = self._settings(HEAD_PHASE, plan.freeze_epochs, lr, precision)
+        fit_phase(head, self._learner, settings, data, self._run, progress)
 
     def _settings(self, name: str, epochs: int, lr: float, precision: str) -> PhaseSettings:
-        config = self._config
+        config, plan = self._config, self._plan
         return PhaseSettings(
             name=name,
             epochs=epochs,
             lr=lr,
             stage_lr_factor=config.stage_lr_factor,
             weight_decay=config.weight_decay,
-            label_smoothing=config.label_smoothing,
+            objective=Objective(plan.loss, settled(config.label_smoothing)),
             patience=config.patience,
-            batch_size=config.batch_size,
+            batch_size=plan.batch_size,
             seed=config.seed,
             precision=precision,
         )

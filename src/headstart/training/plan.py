@@ -14,19 +14,12 @@ from headstart.config import TrainConfig
 from headstart.errors import ConfigError
 from headstart.models.network import Network
 from headstart.storage import cpu_count
+from headstart.tasks.protocol import TaskDefaults
 from headstart.training import engines
-from headstart.types import Manifest
+from headstart.training.settings import settled
+from headstart.training.store_plan import fit_store
+from headstart.types import Manifest, Size
 
-MAX_VIEWS = 7
-VIEW_BUDGET = 16_000
-"""Views of all training pictures together that are stored by default: a minute or two of work."""
-
-DEFAULT_STAGE = 6
-"""Of EfficientNet-Lite0: a third of its parameters train, at some 600 pictures a second."""
-
-DEFAULT_EPOCHS = 20
-DEFAULT_FREEZE_EPOCHS = 5
-DEFAULT_LR = 1e-3
 # Fixed costs that do not depend on the pictures: export, imports, report.
 OVERHEAD_SECONDS = 12.0
 
@@ -38,13 +31,15 @@ class Plan:
     """The decisions of a run; ``plan.json``. A resumed run reads them and never measures again.
 
     Attributes:
-        strategy: ``features`` or ``finetune``.
+        strategy: ``features``, ``finetune`` or ``full``.
         split_stage: first stage that trains; the number of stages when none does.
         n_stages: stages of the backbone.
         views: augmented views stored for each training picture.
         epochs: of the second phase.
         freeze_epochs: of the first phase.
         lr: peak learning rate of the head in the second phase.
+        batch_size: pictures in a step of the optimizer.
+        loss: that training minimises.
         engine: runs the frozen part.
         precision: of training, in Lightning's words.
         threads: of torch.
@@ -53,6 +48,8 @@ class Plan:
         n_test: test pictures.
         store_bytes: that the stored views will take.
         expected_seconds: by step.
+        shortened: what was given up so that the views fit into ``max_store_bytes``; empty for
+            nothing.
     """
 
     strategy: str
@@ -62,6 +59,8 @@ class Plan:
     epochs: int
     freeze_epochs: int
     lr: float
+    batch_size: int
+    loss: str
     engine: str
     precision: str
     threads: int
@@ -70,6 +69,12 @@ class Plan:
     n_test: int
     store_bytes: int
     expected_seconds: Mapping[str, float]
+    shortened: str = ""
+
+    @property
+    def live(self) -> bool:
+        """Whether views are made whenever they are needed instead of being stored."""
+        return self.strategy == "full"
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
@@ -78,7 +83,15 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """The settings that the plan decided, under the names of ``TrainConfig``."""
-        names = ("split_stage", "views", "epochs", "freeze_epochs", "lr", "engine", "precision")
+        names = (
+            "strategy",
+            "split_stage",
+            "views",
+            "epochs",
+            "freeze_epochs",
+            "engine",
+            "precision",
+        )
         settled = {name: getattr(self, name) for name in names}
         # 'features' has no second phase, which is not the same as a phase of no epochs.
         return settled if self.epochs else {**settled, "epochs": None}
@@ -92,27 +105,37 @@ class Plan:
             if self.split_stage
             else "nothing"
         )
-        phases = f"{self.freeze_epochs} epochs of the head"
-        if self.epochs:
-            phases += f", then {self.epochs} of head and stages {self.split_stage} and up"
+        trained = f"head and stages {self.split_stage} and up"
+        phases = [f"{self.freeze_epochs} epochs of the head"] if self.freeze_epochs else []
+        phases += [f"{self.epochs} epochs of {trained}"] if self.epochs else []
         steps = ", ".join(f"{name} {s:.0f} s" for name, s in self.expected_seconds.items())
         total = sum(self.expected_seconds.values())
+        once = "" if self.live else f", run once on {self.engine}"
+        stored = f"{self.store_bytes / 1e6:,.0f} MB to store"
+        if self.live:
+            stored = "made whenever they are needed"
         return (
-            f"Plan ({self.strategy}): frozen are {frozen}, run once on {self.engine}\n"
+            f"Plan ({self.strategy}): frozen are {frozen}{once}\n"
             f"  views  {self.views} augmented + 1 plain of each training picture, "
-            f"{self.store_bytes / 1e6:,.0f} MB to store\n"
-            f"  train  {phases}\n"
+            f"{stored}{self.shortened}\n"
+            f"  train  {', then '.join(phases) or 'nothing'}\n"
             f"  time   about {total:.0f} s ({steps})"
         )
 
 
 def make_plan(
-    config: TrainConfig, manifest: Manifest, network: Network
+    config: TrainConfig, manifest: Manifest, network: Network, defaults: TaskDefaults
 ) -> tuple[Plan, engines.Engine]:
     """Settles what the configuration leaves open, and measures this machine for the estimate.
 
     Every choice that changes the model is a function of the configuration, the number of pictures
     and the kind of processor; only the expected time is measured.
+
+    Args:
+        config: settled (see ``training.settings``).
+        manifest: the pictures with their sides.
+        network: that will train.
+        defaults: of the task.
 
     Returns:
         The plan, and the engine that was opened to measure it.
@@ -121,41 +144,50 @@ def make_plan(
         ConfigError: ``--split-stage`` is not a stage of the backbone.
     """
     n_train, n_val, n_test = (len(manifest.on(side)) for side in ("train", "val", "test"))
-    features_only = config.strategy == "features"
     _check(config, network)
-    stage = network.n_stages if features_only else config.split_stage
-    if stage is None:
-        stage = DEFAULT_STAGE
-    views = config.views
-    if views is None:
-        views = min(MAX_VIEWS, max(1, VIEW_BUDGET // n_train - 1))
-    view_bytes = _view_bytes(network, stage, config)
-    while views and view_bytes * (n_train * (views + 1) + n_val) > config.max_store_bytes:
-        views -= 1
-    epochs = 0 if features_only else config.epochs or DEFAULT_EPOCHS
+    store = fit_store(config, network, defaults, (n_train, n_val))
+    size = settled(config.image_size)
+    engine_name = config.engine
+    if engine_name is None:
+        n_views = 0 if store.strategy == "full" else n_train * (store.views + 1) + n_val
+        engine_name = engines.default_engine(n_views * size[0] * size[1])
     plan = Plan(
-        strategy=config.strategy,
-        split_stage=stage,
+        strategy=store.strategy,
+        split_stage=store.stage,
         n_stages=network.n_stages,
-        views=views,
-        epochs=epochs,
-        freeze_epochs=(
-            DEFAULT_FREEZE_EPOCHS if config.freeze_epochs is None else config.freeze_epochs
-        ),
-        lr=config.lr or DEFAULT_LR,
-        engine=config.engine or engines.default_engine(n_train * (views + 1) + n_val),
-        precision=config.precision or _precision(stage),
+        views=store.views,
+        **_epochs(config, network, defaults),
+        lr=settled(config.lr),
+        batch_size=settled(config.batch_size),
+        loss=settled(config.loss),
+        engine=engine_name,
+        precision=config.precision or _precision(store.stage, defaults),
         threads=cpu_count(),
         n_train=n_train,
         n_val=n_val,
         n_test=n_test,
-        store_bytes=view_bytes * (n_train * (views + 1) + n_val),
+        store_bytes=store.bytes,
         expected_seconds={},
+        shortened=store.shortened,
     )
-    prefix, _ = network.split(stage)
-    engine = engines.open_engine(plan.engine, prefix, config.image_size)
-    expected = _expect(plan, network, config, engine)
+    prefix, _ = network.split(store.stage)
+    engine = engines.open_engine(plan.engine, prefix, size)
+    expected = _expect(plan, network, size, engine)
     return dataclasses.replace(plan, expected_seconds=expected), engine
+
+
+def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> dict[str, int]:
+    """Length of both phases."""
+    features_only = config.strategy == "features"
+    freeze_epochs = config.freeze_epochs
+    if freeze_epochs is None:
+        # A head without a convex start has to learn everything in its only phase.
+        alone = features_only and network.head.reduce is None
+        freeze_epochs = defaults.epochs if alone else defaults.freeze_epochs
+    return {
+        "epochs": 0 if features_only else config.epochs or defaults.epochs,
+        "freeze_epochs": freeze_epochs,
+    }
 
 
 def _check(config: TrainConfig, network: Network) -> None:
@@ -173,44 +205,36 @@ def _check(config: TrainConfig, network: Network) -> None:
         raise ConfigError(problems)
 
 
-def _precision(stage: int) -> str:
-    """Measured: bfloat16 halves the time of a step from stage 6 on and slows earlier stages."""
-    return "bf16-mixed" if engines.has_bfloat16() and stage >= DEFAULT_STAGE else "32-true"
+def _precision(stage: int, defaults: TaskDefaults) -> str:
+    """bfloat16 halves the time of a step in late stages and slows early ones."""
+    fast = engines.has_bfloat16() and stage >= defaults.bfloat16_from
+    return "bf16-mixed" if fast else "32-true"
 
 
-def _view_bytes(network: Network, stage: int, config: TrainConfig) -> int:
-    """float16 bytes of one view's maps."""
-    prefix, _ = network.split(stage)
-    with torch.inference_mode():
-        maps = prefix(torch.zeros((1, *config.image_size, 3), dtype=torch.uint8))
-    return sum(m.numel() * 2 for m in maps)
-
-
-def _expect(
-    plan: Plan, network: Network, config: TrainConfig, engine: engines.Engine
-) -> dict[str, float]:
+def _expect(plan: Plan, network: Network, size: Size, engine: engines.Engine) -> dict[str, float]:
     """Seconds by step, from a short probe of the prefix, a training step and the whole network."""
-    height, width = config.image_size
+    height, width = size
     _, rest = network.split(plan.split_stage)
     batch = np.zeros((engines.BATCH, height, width, 3), dtype=np.uint8)
-    frozen = _seconds(lambda: engine.run(batch)) / engines.BATCH
+    frozen = 0.0 if plan.live else _seconds(lambda: engine.run(batch)) / engines.BATCH
     whole = torch.zeros((8, height, width, 3), dtype=torch.uint8)
     with torch.inference_mode():
         score = _seconds(lambda: network(whole)) / 8
     step = 0.0
-    if plan.epochs:
-        maps = tuple(torch.from_numpy(m[: config.batch_size]) for m in engine.run(batch))
-        size = len(maps[0])
+    epochs = plan.epochs + (plan.freeze_epochs if network.head.reduce is None else 0)
+    if epochs:
+        maps = tuple(torch.from_numpy(m[: plan.batch_size]) for m in engine.run(batch))
+        n_maps = len(maps[0])
 
         def train_step() -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision != "32-true"):
                 rest(maps).float().square().mean().backward()
             rest.zero_grad()
 
-        step = _seconds(train_step) / size
+        step = _seconds(train_step) / n_maps
     return {
         "frozen part": frozen * (plan.n_train * (plan.views + 1) + plan.n_val),
-        "training": plan.epochs * step * (plan.n_train + plan.n_val / 3)
+        "training": epochs * step * (plan.n_train + plan.n_val / 3)
         + plan.freeze_epochs * plan.n_train * 1e-4,
         "evaluation": score * (plan.n_val + plan.n_test),
         "export and report": OVERHEAD_SECONDS,

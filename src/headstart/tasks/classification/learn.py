@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from headstart.models.heads import Head, PooledLinear, mean_and_error
 from headstart.tasks.classification.spec import ClassSchema
+from headstart.tasks.protocol import Objective, TaskDefaults
+from headstart.types import Size, Stage
 
 INVERSE_PENALTY = 0.1
 """scikit-learn's C for one view of each picture: chosen by cross-validation on two sets of
@@ -37,13 +39,16 @@ class Finish(nn.Module):
 class ClassificationLearner:
     """See ``TaskLearner``."""
 
+    defaults = TaskDefaults()
+    losses: tuple[str, ...] = ("cross-entropy",)
     higher_is_better = True
+    moves = False
 
     def head(
-        self, channels: int, schema: ClassSchema, targets: Sequence[int], dropout: float
+        self, stages: Sequence[Stage], schema: ClassSchema, targets: Sequence[int], dropout: float
     ) -> Head:
         """One logit a class."""
-        return PooledLinear(channels, len(schema.classes), dropout)
+        return PooledLinear(stages, len(schema.classes), dropout)
 
     def initialise(
         self,
@@ -71,21 +76,27 @@ class ClassificationLearner:
             linear.weight[present] = torch.from_numpy(weights).float()
             linear.bias[present] = torch.from_numpy(biases).float()
 
-    def encode(self, targets: Sequence[int], schema: ClassSchema) -> torch.Tensor:
-        """Class indices (n,), int64."""
-        return torch.tensor(targets, dtype=torch.int64)
+    def place(self, target: int, schema: ClassSchema, size: Size) -> torch.Tensor:
+        """Not called: a class has no place."""
+        raise NotImplementedError
+
+    def encode(self, target: int, placed: torch.Tensor | None, schema: ClassSchema) -> torch.Tensor:
+        """The class's index, int64, without dimensions."""
+        return torch.tensor(target, dtype=torch.int64)
 
     def loss(
-        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, label_smoothing: float
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective
     ) -> torch.Tensor:
         """Cross-entropy with label smoothing."""
-        return functional.cross_entropy(raw, encoded, label_smoothing=label_smoothing)
+        return functional.cross_entropy(raw, encoded, label_smoothing=objective.label_smoothing)
 
-    def epoch_metric(
-        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor
-    ) -> tuple[float, float]:
+    def statistics(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+        """1 where the class is right, else 0: (n,)."""
+        return (raw.argmax(dim=1) == encoded).float()
+
+    def epoch_metric(self, statistics: torch.Tensor) -> tuple[float, float]:
         """Accuracy."""
-        return mean_and_error((raw.argmax(dim=1) == encoded).float())
+        return mean_and_error(statistics)
 
     def finish(self, head: nn.Module) -> nn.Module:
         """Probabilities and unknown score."""

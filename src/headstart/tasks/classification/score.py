@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.tasks import metrics
 from headstart.tasks.classification.spec import ClassSchema
 from headstart.tasks.protocol import Calibration
-from headstart.types import Finding, Metric, Outputs, Record
+from headstart.types import Finding, Geometry, Metric, Outputs, Record
 
 FOLDS = 5
 VALIDATION_COVERAGE = 0.95
@@ -34,15 +34,25 @@ class ClassificationScorer:
 
     monitor = "accuracy"
 
+    def observe(
+        self,
+        outputs: Outputs,
+        records: Sequence[Record],
+        geometries: Sequence[Geometry],
+        schema: ClassSchema,
+    ) -> Outputs:
+        """The outputs themselves, which are small."""
+        return outputs
+
     def calibrate(
-        self, outputs: Outputs, targets: Sequence[int], schema: ClassSchema
+        self, observed: Outputs, targets: Sequence[int], schema: ClassSchema, aim: str
     ) -> Calibration:
         """Temperature (C. Guo et al., ICML 2017) and the threshold of ``unknown``.
 
         The logarithm of probabilities at temperature 1 differs from the logits by one number a
         picture, which softmax ignores: the graph's own outputs are enough.
         """
-        logits = np.log(np.clip(outputs["probabilities"].astype(np.float64), 1e-12, 1.0))
+        logits = np.log(np.clip(observed["probabilities"].astype(np.float64), 1e-12, 1.0))
         truth = np.asarray(targets)
 
         def negative_log_posterior(log_temperature: float) -> float:
@@ -53,7 +63,7 @@ class ClassificationScorer:
         best = minimize_scalar(
             negative_log_posterior, bounds=(np.log(0.25), np.log(10.0)), method="bounded"
         )
-        threshold = np.quantile(outputs["unknown_score"], 1.0 - VALIDATION_COVERAGE)
+        threshold = np.quantile(observed["unknown_score"], 1.0 - VALIDATION_COVERAGE)
         return {
             "temperature": float(np.exp(best.x)),
             "unknown_threshold": float(threshold),
@@ -61,13 +71,13 @@ class ClassificationScorer:
 
     def score(
         self,
-        outputs: Outputs,
+        observed: Outputs,
         records: Sequence[Record],
         schema: ClassSchema,
         calibration: Calibration,
     ) -> dict[str, Metric]:
         """Accuracy, macro-F1, log loss, the majority class's accuracy, per-class figures."""
-        probabilities = outputs["probabilities"]
+        probabilities = observed["probabilities"]
         truth = np.array([record.target for record in records])
         guess = probabilities.argmax(axis=1)
         correct = guess == truth
@@ -96,13 +106,13 @@ class ClassificationScorer:
 
     def analyse(
         self,
-        outputs: Outputs,
+        observed: Outputs,
         records: Sequence[Record],
         schema: ClassSchema,
         calibration: Calibration,
     ) -> list[Finding]:
         """Confusions, classes, surest errors, calibration."""
-        probabilities = outputs["probabilities"]
+        probabilities = observed["probabilities"]
         truth = np.array([record.target for record in records])
         guess = probabilities.argmax(axis=1)
         matrix = confusion(truth, guess, len(schema.classes))
@@ -110,7 +120,7 @@ class ClassificationScorer:
             _worst_confusions(matrix, schema),
             _class_table(matrix, schema),
             _surest_errors(probabilities, truth, records, schema),
-            _calibration(outputs, truth, calibration),
+            _calibration(observed, truth, calibration),
         ]
         if len(schema.classes) <= MAX_MATRIX_CLASSES:
             findings.insert(2, _matrix_table(matrix, schema))
@@ -229,8 +239,8 @@ def _surest_errors(
     return Finding("Surest errors", text if images else "There are none.", images=images)
 
 
-def _calibration(outputs: Outputs, truth: Indices, calibration: Calibration) -> Finding:
-    probabilities = outputs["probabilities"]
+def _calibration(observed: Outputs, truth: Indices, calibration: Calibration) -> Finding:
+    probabilities = observed["probabilities"]
     sureness, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     edges = np.linspace(0.0, 1.0, 11)
     bins = np.clip(np.digitize(sureness, edges) - 1, 0, 9)
@@ -243,7 +253,7 @@ def _calibration(outputs: Outputs, truth: Indices, calibration: Calibration) -> 
             error += abs(said - was) * float(chosen.mean())
             band = f"{edges[index]:.1f} to {edges[index + 1]:.1f}"
             rows.append((band, int(chosen.sum()), f"{said:.3f}", f"{was:.3f}"))
-    known = float((outputs["unknown_score"] >= calibration["unknown_threshold"]).mean())
+    known = float((observed["unknown_score"] >= calibration["unknown_threshold"]).mean())
     text = (
         f"Expected calibration error {error:.3f} at temperature {calibration['temperature']:.3f}. "
         f"{known:.1%} of these pictures pass the threshold of 'unknown', which lets "

@@ -8,13 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from headstart.config import DatasetOptions
 from headstart.errors import DataError
+from headstart.tasks.drawing import captioned
 from headstart.tasks.fields import field_names, parse_number, pick_field
-from headstart.tasks.protocol import Calibration, ParsedTargets
-from headstart.types import Annotation, Omission, Outputs
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
+from headstart.types import Annotation, Frame, Geometry, ImageArray, Omission, Outputs
 
 FIELD = "label"
+
+DRAWN = 3
+"""Classes that are written under a drawn picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +64,7 @@ class ClassificationSpec:
     name = "classification"
     outputs = ("probabilities", "unknown_score")
     options: tuple[str, ...] = ("classes",)
+    class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """A field ``label``, or a single field of words."""
@@ -73,6 +80,7 @@ class ClassificationSpec:
         *,
         schema: ClassSchema | None = None,
         classes: Sequence[str] = (),
+        options: DatasetOptions = NO_OPTIONS,
     ) -> ParsedTargets:
         """Targets are indices into the sorted class names."""
         column = pick_field(annotations, FIELD, "a column of class names")
@@ -93,9 +101,13 @@ class ClassificationSpec:
         targets = tuple(index.get(label) for label in labels)
         return ParsedTargets(ClassSchema(known), targets, omissions)
 
-    def stratum(self, schema: ClassSchema, target: int) -> str:
+    def fit(self, target: int, frame: Frame, options: DatasetOptions) -> int:
+        """A class does not depend on how the picture lies."""
+        return target
+
+    def strata(self, schema: ClassSchema, target: int) -> tuple[str, ...]:
         """The class."""
-        return schema.classes[target]
+        return (schema.classes[target],)
 
     def summarise(self, schema: ClassSchema, targets: Sequence[int]) -> list[tuple[str, str]]:
         """Pictures a class."""
@@ -110,12 +122,17 @@ class ClassificationSpec:
         """Reads ``{"classes": [...]}``."""
         return ClassSchema(tuple(value["classes"]))
 
+    def target_to_json(self, schema: ClassSchema, target: int) -> str:
+        """The class's name."""
+        return schema.classes[target]
+
     def decode(
         self,
         outputs: Outputs,
         schema: ClassSchema,
         calibration: Calibration,
         *,
+        geometries: Sequence[Geometry],
         top_k: int | None = None,
     ) -> list[ClassPrediction]:
         """Takes ``probabilities`` (n, classes) and ``unknown_score`` (n,)."""
@@ -128,6 +145,23 @@ class ClassificationSpec:
             unknown = bool(score < threshold)
             answers.append(ClassPrediction(best, scores[best], scores, unknown, float(score)))
         return answers
+
+    def truth(self, schema: ClassSchema, target: int) -> ClassPrediction:
+        """Probability 1 for the class."""
+        name = schema.classes[target]
+        return ClassPrediction(name, 1.0, {name: 1.0}, unknown=False, unknown_score=np.inf)
+
+    def agreement(self, first: ClassPrediction, second: ClassPrediction) -> float:
+        """1 for the same class, else 0."""
+        return float(first.label == second.label)
+
+    def draw(
+        self, pixels: ImageArray, prediction: ClassPrediction, schema: ClassSchema
+    ) -> Mapping[str, Image.Image]:
+        """The best classes under the picture."""
+        best = list(prediction.scores.items())[:DRAWN]
+        lines = [prediction.headline, *(f"{name} {score:.1%}" for name, score in best[1:])]
+        return {"": captioned(pixels, lines)}
 
 
 def _check_classes(known: Sequence[str]) -> None:

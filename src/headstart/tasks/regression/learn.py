@@ -13,7 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from headstart.models.heads import Head, PooledLinear, mean_and_error
+from headstart.tasks.protocol import Objective, TaskDefaults
 from headstart.tasks.regression.spec import NumberSchema
+from headstart.types import Size, Stage
 
 
 class NumberHead(PooledLinear):
@@ -22,8 +24,8 @@ class NumberHead(PooledLinear):
     mean: torch.Tensor
     deviation: torch.Tensor
 
-    def __init__(self, channels: int, targets: torch.Tensor, dropout: float) -> None:
-        super().__init__(channels, 1, dropout)
+    def __init__(self, stages: Sequence[Stage], targets: torch.Tensor, dropout: float) -> None:
+        super().__init__(stages, 1, dropout)
         self.register_buffer("mean", targets.mean())
         # Training pictures may share one value even where the whole set does not.
         self.register_buffer("deviation", targets.std(correction=0).clamp_min(1e-6))
@@ -48,13 +50,20 @@ class Finish(nn.Module):
 class RegressionLearner:
     """See ``TaskLearner``."""
 
+    defaults = TaskDefaults()
+    losses: tuple[str, ...] = ("smooth-l1",)
     higher_is_better = False
+    moves = False
 
     def head(
-        self, channels: int, schema: NumberSchema, targets: Sequence[float], dropout: float
+        self,
+        stages: Sequence[Stage],
+        schema: NumberSchema,
+        targets: Sequence[float],
+        dropout: float,
     ) -> Head:
         """One number."""
-        return NumberHead(channels, torch.tensor(targets, dtype=torch.float32), dropout)
+        return NumberHead(stages, torch.tensor(targets, dtype=torch.float32), dropout)
 
     def initialise(
         self,
@@ -74,23 +83,31 @@ class RegressionLearner:
             head.linear.weight.copy_(torch.from_numpy(model.coef_[None]))
             head.linear.bias.fill_(float(model.intercept_))
 
-    def encode(self, targets: Sequence[float], schema: NumberSchema) -> torch.Tensor:
-        """Numbers in their own unit (n, 1), float32."""
-        return torch.tensor(targets, dtype=torch.float32)[:, None]
+    def place(self, target: float, schema: NumberSchema, size: Size) -> torch.Tensor:
+        """Not called: a number has no place."""
+        raise NotImplementedError
+
+    def encode(
+        self, target: float, placed: torch.Tensor | None, schema: NumberSchema
+    ) -> torch.Tensor:
+        """The number in its own unit (1,), float32."""
+        return torch.tensor([target], dtype=torch.float32)
 
     def loss(
-        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, label_smoothing: float
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective
     ) -> torch.Tensor:
         """Smooth L1 of standardised numbers: quadratic below half a standard deviation."""
         head = cast("NumberHead", head)
         return functional.smooth_l1_loss(raw, (encoded - head.mean) / head.deviation, beta=0.5)
 
-    def epoch_metric(
-        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor
-    ) -> tuple[float, float]:
-        """Mean absolute error in the unit of the targets."""
+    def statistics(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+        """Absolute error in the unit of the targets (n, 1)."""
         head = cast("NumberHead", head)
-        return mean_and_error((raw * head.deviation + head.mean - encoded).abs())
+        return (raw * head.deviation + head.mean - encoded).abs()
+
+    def epoch_metric(self, statistics: torch.Tensor) -> tuple[float, float]:
+        """Mean absolute error in the unit of the targets."""
+        return mean_and_error(statistics)
 
     def finish(self, head: nn.Module) -> nn.Module:
         """Values in the unit of the targets."""

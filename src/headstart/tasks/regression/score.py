@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from headstart.tasks import metrics
 from headstart.tasks.protocol import Calibration
 from headstart.tasks.regression.spec import NumberSchema
-from headstart.types import Finding, Metric, Outputs, Record
+from headstart.types import Finding, Geometry, Metric, Outputs, Record
 
 FOLDS = 5
 SHOWN = 12
@@ -25,22 +25,32 @@ class RegressionScorer:
 
     monitor = "mae"
 
+    def observe(
+        self,
+        outputs: Outputs,
+        records: Sequence[Record],
+        geometries: Sequence[Geometry],
+        schema: NumberSchema,
+    ) -> Outputs:
+        """The outputs themselves, which are small."""
+        return outputs
+
     def calibrate(
-        self, outputs: Outputs, targets: Sequence[float], schema: NumberSchema
+        self, observed: Outputs, targets: Sequence[float], schema: NumberSchema, aim: str
     ) -> Calibration:
         """Nothing to fit."""
         return {}
 
     def score(
         self,
-        outputs: Outputs,
+        observed: Outputs,
         records: Sequence[Record],
         schema: NumberSchema,
         calibration: Calibration,
     ) -> dict[str, Metric]:
         """MAE, MSE, R2, and the MAE of the best constant for these very pictures (their median)."""
         truth = _truth(records)
-        error = outputs["values"][:, 0] - truth
+        error = observed["values"][:, 0] - truth
         found = {
             "mae": metrics.bootstrap(lambda at: float(np.abs(error[at]).mean()), records, "lower"),
             "mse": metrics.bootstrap(lambda at: float((error[at] ** 2).mean()), records, "lower"),
@@ -53,14 +63,14 @@ class RegressionScorer:
 
     def analyse(
         self,
-        outputs: Outputs,
+        observed: Outputs,
         records: Sequence[Record],
         schema: NumberSchema,
         calibration: Calibration,
     ) -> list[Finding]:
         """Error by band of the target, and the worst pictures."""
         truth = _truth(records)
-        values = outputs["values"][:, 0]
+        values = observed["values"][:, 0]
         error = np.abs(values - truth)
         bands = np.searchsorted(schema.edges, truth, side="right")
         rows = []

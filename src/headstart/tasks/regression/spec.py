@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from headstart.config import DatasetOptions
 from headstart.errors import DataError
+from headstart.tasks.drawing import captioned
 from headstart.tasks.fields import field_names, parse_number, pick_field
-from headstart.tasks.protocol import Calibration, ParsedTargets
-from headstart.types import Annotation, Omission, Outputs
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
+from headstart.types import Annotation, Frame, Geometry, ImageArray, Omission, Outputs
 
 FIELD = "value"
 
@@ -66,6 +69,7 @@ class RegressionSpec:
     name = "regression"
     outputs = ("values",)
     options: tuple[str, ...] = ()
+    class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """Exactly one field, and most of what is given in it are numbers."""
@@ -84,6 +88,7 @@ class RegressionSpec:
         *,
         schema: NumberSchema | None = None,
         classes: Sequence[str] = (),
+        options: DatasetOptions = NO_OPTIONS,
     ) -> ParsedTargets:
         """Targets are finite floats; rows without one are left out."""
         column = schema.name if schema else pick_field(annotations, FIELD, "a column of numbers")
@@ -109,9 +114,13 @@ class RegressionSpec:
             schema = NumberSchema(column, tuple(float(edge) for edge in edges))
         return ParsedTargets(schema, targets, omissions)
 
-    def stratum(self, schema: NumberSchema, target: float) -> str:
+    def fit(self, target: float, frame: Frame, options: DatasetOptions) -> float:
+        """A number does not depend on how the picture lies."""
+        return target
+
+    def strata(self, schema: NumberSchema, target: float) -> tuple[str, ...]:
         """The band of the number."""
-        return str(int(np.searchsorted(schema.edges, target, side="right")))
+        return (str(int(np.searchsorted(schema.edges, target, side="right"))),)
 
     def summarise(self, schema: NumberSchema, targets: Sequence[float]) -> list[tuple[str, str]]:
         """Range, mean and spread."""
@@ -130,16 +139,36 @@ class RegressionSpec:
         """Reads what ``schema_to_json`` wrote."""
         return NumberSchema(value["name"], tuple(value["edges"]))
 
+    def target_to_json(self, schema: NumberSchema, target: float) -> float:
+        """The number."""
+        return target
+
     def decode(
         self,
         outputs: Outputs,
         schema: NumberSchema,
         calibration: Calibration,
         *,
+        geometries: Sequence[Geometry],
         top_k: int | None = None,
     ) -> list[NumberPrediction]:
         """Takes ``values`` (n, 1) in the unit of the training targets."""
         return [NumberPrediction(schema.name, float(row[0])) for row in outputs["values"]]
+
+    def truth(self, schema: NumberSchema, target: float) -> NumberPrediction:
+        """The number itself."""
+        return NumberPrediction(schema.name, target)
+
+    def agreement(self, first: NumberPrediction, second: NumberPrediction) -> float:
+        """1 minus the difference relative to the larger of the two, at least 0."""
+        largest = max(abs(first.value), abs(second.value))
+        return 1.0 - min(1.0, abs(first.value - second.value) / largest) if largest else 1.0
+
+    def draw(
+        self, pixels: ImageArray, prediction: NumberPrediction, schema: NumberSchema
+    ) -> Mapping[str, Image.Image]:
+        """Name and number under the picture."""
+        return {"": captioned(pixels, [prediction.headline])}
 
 
 SPEC = RegressionSpec()

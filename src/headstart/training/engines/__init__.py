@@ -32,14 +32,14 @@ ENGINES: dict[str, Callable[[Prefix, Size], Engine]] = {
     "torch-float32": lambda prefix, size: TorchEngine(prefix, bfloat16=False),
 }
 
-OPENVINO_FROM = 1500
-"""With fewer views than this the conversion costs more time than OpenVINO saves."""
+OPENVINO_FROM = 1500 * 224 * 224
+"""With fewer pixels in all views the conversion costs more time than OpenVINO saves."""
 
 
-def default_engine(views: int) -> str:
-    """The fastest engine for this processor, what is installed, and the number of views."""
+def default_engine(pixels: int) -> str:
+    """The fastest engine for this processor, what is installed, and the pixels of all views."""
     precision = "bfloat16" if has_bfloat16() else "float32"
-    library = "openvino" if is_installed() and views >= OPENVINO_FROM else "torch"
+    library = "openvino" if is_installed() and pixels >= OPENVINO_FROM else "torch"
     return f"{library}-{precision}"
 
 

@@ -1,0 +1,1 @@
+"""Any set of classes for each picture."""

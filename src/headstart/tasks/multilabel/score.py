@@ -1,0 +1,272 @@
+"""Metrics, thresholds and cross-validation of multilabel."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from headstart.errors import ConfigError
+from headstart.tasks import metrics
+from headstart.tasks.multilabel import findings
+from headstart.tasks.multilabel.parsing import LabelSchema
+from headstart.tasks.multilabel.precision import (
+    Floats,
+    Ranking,
+    Truth,
+    has_both,
+    mean_average_precision,
+    prevalence,
+    ranked_classes,
+    weights_of,
+)
+from headstart.tasks.multilabel.spec import DEFAULT_THRESHOLD, Target
+from headstart.tasks.multilabel.table import Table, as_truth, table_of
+from headstart.tasks.protocol import Calibration
+from headstart.types import Finding, Geometry, Metric, Outputs, Record
+
+FOLDS = 5
+FEWEST_POSITIVES = 5
+"""A threshold fitted on fewer pictures with the label would follow their noise."""
+
+_AIM = re.compile(r"(precision|recall)>=(0?\.\d+|1|1\.0+)")
+
+
+def parse_aim(text: str) -> tuple[str, float | None]:
+    """Reads ``f1``, ``precision>=P`` or ``recall>=R`` as a name and a share.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if text == "f1":
+        return text, None
+    found = _AIM.fullmatch(text)
+    if found is None:
+        problem = (
+            "`--threshold-aim` must be f1, precision>=P or recall>=R with a share between 0 and 1 "
+            f"(for example precision>=0.9), got {text!r}"
+        )
+        raise ConfigError([problem])
+    return found[1], float(found[2])
+
+
+class MultilabelScorer:
+    """See ``TaskScorer``."""
+
+    monitor = "map"
+
+    def observe(
+        self,
+        outputs: Outputs,
+        records: Sequence[Record],
+        geometries: Sequence[Geometry],
+        schema: LabelSchema,
+    ) -> Outputs:
+        """The outputs themselves, which are small."""
+        return outputs
+
+    def calibrate(
+        self, observed: Outputs, targets: Sequence[Target], schema: LabelSchema, aim: str
+    ) -> Calibration:
+        """A threshold for each class, fitted to the aim on the known labels."""
+        kind, share = parse_aim(aim)
+        probabilities = observed["probabilities"].astype(np.float64)
+        truth = as_truth(targets, schema)
+        found = {}
+        for index, name in enumerate(schema.classes):
+            usable = (truth[:, index] >= 0) & np.isfinite(probabilities[:, index])
+            found[f"threshold/{name}"] = best_threshold(
+                probabilities[usable, index], truth[usable, index] == 1, kind, share
+            )
+        return found
+
+    def score(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: LabelSchema,
+        calibration: Calibration,
+    ) -> dict[str, Metric]:
+        """Averages beside what trivial answers reach, and figures of each class.
+
+        ``map`` is over the classes of ``ranked_classes``, ``map_chance`` is the mean prevalence of
+        the same classes: what a random ranking is expected to reach. The F1 are over the classes
+        that occur; ``_all_positive`` gives every label, ``_all_negative`` none. ``exact_match`` is
+        the share of pictures all of whose known labels are right. Higher is better for all.
+        """
+        table = table_of(observed, records, schema, calibration)
+        averages, by_class = _intervals(table, records)
+        none = Metric(0.0 if table.occurring.any() else float("nan"))
+        found = {
+            "map": averages["map"],
+            "map_chance": Metric(table.map_chance),
+            "f1_macro": averages["f1_macro"],
+            "f1_macro_all_positive": Metric(table.f1_macro_all_positive),
+            "f1_macro_all_negative": none,
+            "f1_micro": averages["f1_micro"],
+            "f1_micro_all_positive": Metric(table.f1_micro_all_positive),
+            "f1_micro_all_negative": none,
+            "exact_match": averages["exact_match"],
+        }
+        both = has_both(table.truth)
+        for index, name in enumerate(schema.classes):
+            if both[index]:
+                found[f"ap/{name}"] = by_class["ap"][index]
+            found[f"precision/{name}"] = by_class["precision"][index]
+            found[f"recall/{name}"] = by_class["recall"][index]
+        return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
+
+    def analyse(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: LabelSchema,
+        calibration: Calibration,
+    ) -> list[Finding]:
+        """The trivial answers, classes, thresholds, the pictures with most wrong labels."""
+        table = table_of(observed, records, schema, calibration)
+        return [
+            findings.beside_trivial(table),
+            findings.classes(table, schema, calibration),
+            findings.thresholds(schema, calibration),
+            findings.most_wrong(table, records, schema),
+        ]
+
+    def out_of_fold(
+        self,
+        features: npt.NDArray[np.float32],
+        records: Sequence[Record],
+        schema: LabelSchema,
+        seed: int,
+    ) -> tuple[str, Metric] | None:
+        """Score of logistic regressions, each picture predicted by models that never saw it."""
+        truth = as_truth([record.target for record in records], schema)
+        groups = np.unique([record.group_key for record in records], return_inverse=True)[1]
+        if groups.max(initial=-1) + 1 < FOLDS or not has_both(truth).any():
+            return None
+        folds = _folds(truth, groups, seed)
+        probabilities = np.empty(truth.shape)
+        for fold in range(FOLDS):
+            held = folds == fold
+            if held.any():
+                probabilities[held] = _regressions(features, truth, ~held, held)
+        ranking, classes = Ranking(probabilities, truth), ranked_classes(truth)
+        return "map", metrics.bootstrap(
+            lambda at: mean_average_precision(ranking, weights_of(at, len(truth)), classes), records
+        )
+
+
+def best_threshold(
+    scores: Floats, present: npt.NDArray[np.bool_], kind: str, share: float | None
+) -> float:
+    """The threshold that fits the aim best on some pictures.
+
+    ``f1`` takes the highest F1, of equal ones the threshold nearest to 0.5; ``precision`` the
+    highest recall at which the share is reached, or the highest precision when none reaches it;
+    ``recall`` the highest threshold that reaches it.
+
+    Args:
+        scores: (n,), 0 to 1.
+        present: (n,), whether the picture has the label.
+        kind: ``f1``, ``precision`` or ``recall``.
+        share: that precision or recall shall reach.
+
+    Returns:
+        A number midway between two neighbouring scores (the label is given from it on), or 0.5
+        where fewer than five pictures have the label or all of them do.
+    """
+    total = int(present.sum())
+    if total < FEWEST_POSITIVES or total == len(present):
+        return DEFAULT_THRESHOLD
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    # Pictures with equal scores get the label together: only ends of such runs are candidates.
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    below = np.append(ranked[ends[1:]], 0.0)
+    candidates = (ranked[ends] + below) / 2
+    hits = np.cumsum(present[order])[ends]
+    precision, recall = hits / (ends + 1), hits / total
+    if kind == "f1" or share is None:
+        f1 = 2 * hits / (ends + 1 + total)
+        best = np.flatnonzero(f1 == f1.max())
+        return float(candidates[best[np.argmin(np.abs(candidates[best] - 0.5))]])
+    if kind == "recall":
+        return float(candidates[np.argmax(recall >= share)])
+    aim = min(share, precision.max())
+    return float(candidates[np.flatnonzero(precision >= aim)[-1]])
+
+
+def _intervals(
+    table: Table, records: Sequence[Record]
+) -> tuple[dict[str, Metric], dict[str, list[Metric]]]:
+    """The averages, and the figures of each class, by name."""
+    count = len(records)
+
+    def statistics(chosen: npt.NDArray[np.intp]) -> Floats:
+        weights = weights_of(chosen, count)
+        averages, by_class = table.figures(weights)
+        return np.concatenate([np.array(list(averages.values())), *by_class.values()])
+
+    averages, by_class = table.figures(np.ones(count))
+    found = metrics.bootstrap_all(statistics, records)
+    rest, size = found[len(averages) :], table.truth.shape[1]
+    rows = {name: rest[at * size :][:size] for at, name in enumerate(by_class)}
+    whole = dict(zip(averages, found, strict=False))
+    if not metrics.has_groups(records):
+        # Of independent pictures Wilson's interval is right also near 0 and 1.
+        present, claimed = table.truth == 1, table.given & (table.truth >= 0)
+        whole["exact_match"] = metrics.proportion(table.exact)
+        for at in range(size):
+            rows["precision"][at] = metrics.proportion(present[claimed[:, at], at])
+            rows["recall"][at] = metrics.proportion(table.given[present[:, at], at])
+    return whole, rows
+
+
+def _folds(truth: Truth, groups: npt.NDArray[np.intp], seed: int) -> npt.NDArray[np.intp]:
+    """(n,): the fold of each picture; groups stay together, classes are spread evenly."""
+    count = int(groups.max()) + 1
+    # iterstrat asks for two classes at least: the last column is empty.
+    present = np.zeros((count, truth.shape[1] + 1), dtype=np.int8)
+    np.maximum.at(present, groups, np.pad((truth == 1).astype(np.int8), ((0, 0), (0, 1))))
+    folds = np.zeros(count, dtype=np.intp)
+    split = MultilabelStratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for fold, (_, held) in enumerate(split.split(present, present)):
+        folds[held] = fold
+    return folds[groups]
+
+
+def _regressions(
+    features: npt.NDArray[np.float32],
+    truth: Truth,
+    train: npt.NDArray[np.bool_],
+    held: npt.NDArray[np.bool_],
+) -> Floats:
+    """(held pictures, classes): probabilities of one logistic regression a class."""
+    scaler = StandardScaler().fit(features[train].astype(np.float64))
+    seen = scaler.transform(features[train].astype(np.float64))
+    new = scaler.transform(features[held].astype(np.float64))
+    found = np.zeros((len(new), truth.shape[1]))
+    share = prevalence(truth[train])
+    for index in range(truth.shape[1]):
+        labels = truth[train, index]
+        known = labels >= 0
+        if not has_both(labels[:, None])[0]:
+            found[:, index] = share[index]
+            continue
+        model = LogisticRegression(C=0.01, max_iter=1000)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # An estimate that is a little off is still a fair one.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(seen[known], labels[known])
+            found[:, index] = model.predict_proba(new)[:, 1]
+    return found
+
+
+SCORER = MultilabelScorer()

@@ -1,0 +1,183 @@
+"""The torch half of segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from torch import nn
+from torch.nn import functional
+from torchvision import tv_tensors
+
+from headstart.models.heads import Head, Maps
+from headstart.tasks.protocol import Objective, TaskDefaults
+from headstart.tasks.segmentation.losses import LOSSES
+from headstart.tasks.segmentation.spec import STRIDE, MaskSchema, MaskTarget
+from headstart.types import IGNORED, Size, Stage
+
+DECODER_CHANNELS = (128, 64, 48)
+"""Of the decoder's blocks at strides 16, 8 and 4."""
+
+LOSS_STRIDE = 2
+"""The loss compares every second pixel: masks at full size cost twice the time of a step."""
+
+ERROR_DRAWS = 100
+
+
+class Unet(nn.Module):
+    """The U-Net decoder of segmentation-models-pytorch from stride 32 up to stride 4.
+
+    Args:
+        channels: of the maps at strides 4, 8, 16 and 32.
+        classes: number of classes.
+        dropout: probability of dropping a channel before the last layer.
+    """
+
+    def __init__(self, channels: Sequence[int], classes: int, dropout: float) -> None:
+        super().__init__()
+        # The decoder drops the first map, which is the input in its own models.
+        self.decoder = UnetDecoder([0, *channels], DECODER_CHANNELS, n_blocks=len(DECODER_CHANNELS))
+        self.classify = nn.Sequential(
+            nn.Dropout2d(dropout), nn.Conv2d(DECODER_CHANNELS[-1], classes, 1)
+        )
+
+    def forward(self, maps: Maps) -> torch.Tensor:
+        """Logits (n, classes, h / 4, w / 4)."""
+        logits: torch.Tensor = self.classify(self.decoder([maps[0], *maps]))
+        return logits
+
+
+class MaskHead(Head):
+    """Takes the last map of each stride from 4 to 32; a convolution behind them is left out.
+
+    Args:
+        stages: of the backbone.
+        classes: number of classes.
+        dropout: probability of dropping a channel.
+    """
+
+    def __init__(self, stages: Sequence[Stage], classes: int, dropout: float) -> None:
+        super().__init__()
+        taps = {stage.stride: number for number, stage in enumerate(stages[:-1])}
+        self.taps = tuple(taps[stride] for stride in (STRIDE, 8, 16, 32))
+        self.reduce = None
+        self.predict = Unet([stages[tap].channels for tap in self.taps], classes, dropout)
+
+
+class Finish(nn.Module):
+    """Softmax over the classes."""
+
+    def forward(self, raw: torch.Tensor) -> tuple[torch.Tensor]:
+        """Takes logits (n, classes, h, w); gives probabilities of the same shape."""
+        return (torch.softmax(raw, dim=1),)
+
+
+class SegmentationLearner:
+    """See ``TaskLearner``."""
+
+    defaults = TaskDefaults(
+        image_size=None,
+        resize="letterbox",
+        split_stage=3,
+        bfloat16_from=0,
+        max_views=6,
+        view_budget=3_000,
+        epochs=20,
+        freeze_epochs=0,
+        batch_size=8,
+        label_smoothing=0.0,
+    )
+    losses: tuple[str, ...] = tuple(LOSSES)
+    higher_is_better = True
+    moves = True
+
+    def head(
+        self,
+        stages: Sequence[Stage],
+        schema: MaskSchema,
+        targets: Sequence[MaskTarget],
+        dropout: float,
+    ) -> Head:
+        """A U-Net decoder."""
+        return MaskHead(stages, len(schema.classes), dropout)
+
+    def initialise(
+        self,
+        head: nn.Module,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[MaskTarget],
+        schema: MaskSchema,
+    ) -> None:
+        """Not called: the head takes whole maps."""
+        raise NotImplementedError
+
+    def place(self, target: MaskTarget, schema: MaskSchema, size: Size) -> torch.Tensor:
+        """The upright mask (1, height, width), uint8."""
+        indices = target.read(schema)
+        if indices.shape != size:
+            image = Image.fromarray(indices).resize(size[::-1], Image.Resampling.NEAREST)
+            indices = np.asarray(image)
+        mask: torch.Tensor = tv_tensors.Mask(torch.from_numpy(indices.copy())[None])
+        return mask
+
+    def encode(
+        self, target: MaskTarget, placed: torch.Tensor | None, schema: MaskSchema
+    ) -> torch.Tensor:
+        """Indices of every second pixel (height / 2, width / 2), uint8."""
+        if placed is None:
+            raise TypeError("a mask is encoded in a view")
+        plain = placed.as_subclass(torch.Tensor)
+        return plain[0, 1::LOSS_STRIDE, 1::LOSS_STRIDE].contiguous()
+
+    def loss(
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective
+    ) -> torch.Tensor:
+        """See ``losses``; zero where every pixel of the batch is ignored."""
+        if bool((encoded == IGNORED).all()):
+            return raw.sum() * 0.0
+        logits = _resized(raw, encoded)
+        loss = LOSSES[objective.loss]
+        return loss(logits, encoded.long(), objective.label_smoothing)
+
+    def statistics(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+        """Pixels of each picture by true and predicted class (n, classes, classes)."""
+        classes = raw.shape[1]
+        guess = _resized(raw, encoded).argmax(dim=1)
+        cells = torch.where(encoded == IGNORED, classes**2, encoded.long() * classes + guess)
+        counts = [torch.bincount(c.flatten(), minlength=classes**2 + 1)[:-1] for c in cells]
+        return torch.stack(counts).view(len(counts), classes, classes)
+
+    def epoch_metric(self, statistics: torch.Tensor) -> tuple[float, float]:
+        """Mean IoU; its standard error is that of a bootstrap over pictures."""
+        random = torch.Generator().manual_seed(0)
+        count = len(statistics)
+        draws = torch.randint(0, count, (ERROR_DRAWS, count), generator=random)
+        values = torch.stack([_mean_iou(statistics[draw].sum(dim=0)) for draw in draws])
+        return float(_mean_iou(statistics.sum(dim=0))), float(values.std())
+
+    def finish(self, head: nn.Module) -> nn.Module:
+        """Probabilities."""
+        return Finish()
+
+
+def _resized(raw: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
+    size = encoded.shape[1:]
+    resized: torch.Tensor = functional.interpolate(
+        raw.float(), size=size, mode="bilinear", align_corners=False
+    )
+    return resized
+
+
+def _mean_iou(counts: torch.Tensor) -> torch.Tensor:
+    """Of pixels (classes, classes), over the classes that occur; 0 where none does."""
+    hits = counts.diagonal().double()
+    union = counts.sum(dim=0) + counts.sum(dim=1) - hits
+    present = union > 0
+    return (hits[present] / union[present]).mean() if present.any() else hits.sum()
+
+
+LEARNER = SegmentationLearner()

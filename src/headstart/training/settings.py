@@ -1,0 +1,73 @@
+"""Fills in what the person left open, from the task's defaults and the pictures' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from headstart.config import MIN_SIDE, TrainConfig
+from headstart.errors import ConfigError
+from headstart.tasks.protocol import TaskLearner
+from headstart.types import Size
+
+Value = TypeVar("Value")
+
+MAX_PIXELS = 172_800
+"""Of an input whose size follows the pictures: 360 x 480, about what a CPU trains on in minutes."""
+
+STEP = 32
+"""Sides that are multiples of it lose nothing at the borders of the smallest feature map."""
+
+
+def settle(config: TrainConfig, learner: TaskLearner, sizes: Sequence[Size]) -> TrainConfig:
+    """The configuration with everything that has to be known before the pictures are decoded.
+
+    Args:
+        config: as the person gave it.
+        learner: of the task.
+        sizes: (height, width) of some of the pictures in pixels.
+
+    Raises:
+        ConfigError: the task has no such loss.
+    """
+    defaults = learner.defaults
+    if config.loss is not None and config.loss not in learner.losses:
+        raise ConfigError(
+            [f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}"]
+        )
+    found = {
+        "loss": learner.losses[0],
+        "image_size": defaults.image_size or fitting_size(sizes),
+        "resize": defaults.resize,
+        "batch_size": defaults.batch_size,
+        "lr": defaults.lr,
+        "label_smoothing": defaults.label_smoothing,
+    }
+    return config.model_copy(
+        update={name: value for name, value in found.items() if getattr(config, name) is None}
+    )
+
+
+def settled(value: Value | None) -> Value:
+    """A setting that ``settle`` has filled in.
+
+    Raises:
+        ValueError: it was not settled.
+    """
+    if value is None:
+        raise ValueError("the configuration was not settled")
+    return value
+
+
+def fitting_size(sizes: Sequence[Size]) -> Size:
+    """The median size, made smaller where it has more than ``MAX_PIXELS``, in steps of ``STEP``.
+
+    Args:
+        sizes: (height, width) in pixels, at least one.
+    """
+    height, width = np.median(np.asarray(sizes, dtype=float), axis=0)
+    scale = min(1.0, (MAX_PIXELS / (height * width)) ** 0.5)
+    sides = (max(MIN_SIDE, STEP * round(side * scale / STEP)) for side in (height, width))
+    return (next(sides), next(sides))
