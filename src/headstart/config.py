@@ -32,6 +32,17 @@ def parse_size(value: Any) -> Any:
     return size
 
 
+def parse_pair(value: Any) -> Any:
+    """Reads ``"36,45"`` or ``[36, 45]`` as two whole numbers that differ."""
+    parts = value.split(",") if isinstance(value, str) else value
+    texts = [str(part).strip() for part in parts] if isinstance(parts, list | tuple) else []
+    if value is None:
+        return None
+    if len(texts) != 2 or not all(text.isdecimal() for text in texts) or texts[0] == texts[1]:
+        raise ValueError("must be two different whole numbers, for example 36,45")
+    return int(texts[0]), int(texts[1])
+
+
 class TrainConfig(BaseModel):
     """Everything that decides what ``train`` does; None leaves the choice to task and plan.
 
@@ -76,6 +87,8 @@ class TrainConfig(BaseModel):
     limit: Annotated[int | None, Field(ge=1)] = None
     # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    # Two points, numbered from 0, whose distance errors are divided by.
+    normalise_by: Annotated[tuple[int, int] | None, BeforeValidator(parse_pair)] = None
     # What thresholds are fitted for, where a task has them: f1, precision>=P or recall>=R.
     threshold_aim: Annotated[
         str, Field(pattern=r"^(f1|(precision|recall)>=(0?\.\d+|1|1\.0+))$")
@@ -120,7 +133,9 @@ class DatasetOptions(BaseModel):
     ignore_index: int | None = None
     # Whether masks lie like the stored pictures (and are turned with them) or like upright ones.
     mask_frame: Literal["stored", "upright"] | None = None
-    normalise_by: tuple[int, int] | None = None
+    normalise_by: Annotated[tuple[int, int] | None, BeforeValidator(parse_pair)] = None
+    # Smallest and largest value that a number can have.
+    range: tuple[float, float] | None = None
     flip_pairs: tuple[tuple[int, int], ...] | None = None
     label_from: str | None = None
 

@@ -17,6 +17,9 @@ import numpy.typing as npt
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
+Box = tuple[float, float, float, float]
+"""(x, y, width, height) in pixels; x and y of the top-left corner, in continuous coordinates."""
+
 ImageArray = npt.NDArray[np.uint8]
 """(height, width, 3), uint8, RGB."""
 
@@ -47,6 +50,35 @@ class Frame:
         """(height, width) of the picture as it is stored."""
         return self.size[::-1] if self.orientation >= 5 else self.size
 
+    def to_upright(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Maps points (..., 2) as (x, y) in pixels of the stored picture to the upright one.
+
+        The origin is the centre of the top-left pixel in both.
+        """
+        height, width = self.stored
+        x, y = points[..., 0], points[..., 1]
+        turned = {
+            1: (x, y),
+            2: (width - 1 - x, y),
+            3: (width - 1 - x, height - 1 - y),
+            4: (x, height - 1 - y),
+            5: (y, x),
+            6: (height - 1 - y, x),
+            7: (height - 1 - y, width - 1 - x),
+            8: (y, width - 1 - x),
+        }[self.orientation]
+        return np.stack(turned, axis=-1)
+
+    def box_to_upright(self, box: Box) -> Box:
+        """Maps a box in the stored picture to the upright one."""
+        left, top, width, height = box
+        # Corners in continuous coordinates lie half a pixel before the centres of pixels.
+        corners = np.array([[left, top], [left + width, top + height]]) - 0.5
+        turned = self.to_upright(corners) + 0.5
+        low, high = turned.min(axis=0), turned.max(axis=0)
+        width, height = high - low
+        return (float(low[0]), float(low[1]), float(width), float(height))
+
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
@@ -58,11 +90,13 @@ class Geometry:
         original: (height, width) of the upright picture in pixels.
         scale: (y, x), input pixels for each original pixel.
         offset: (y, x) in input pixels; negative where the picture is cropped.
+        size: (height, width) of the input in pixels.
     """
 
     original: Size
     scale: tuple[float, float]
     offset: tuple[float, float]
+    size: Size
 
     def to_input(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Maps points (..., 2) as (x, y) in original pixels to input pixels."""
@@ -74,11 +108,30 @@ class Geometry:
         scale, offset = self._xy()
         return (points + 0.5 - offset) / scale - 0.5
 
+    def box_to_input(self, box: Box) -> Box:
+        """Maps a box in the original to the input."""
+        (scale_y, scale_x), (top, left) = self.scale, self.offset
+        x, y, width, height = box
+        return (x * scale_x + left, y * scale_y + top, width * scale_x, height * scale_y)
+
+    def cut(self, region: Box, size: Size) -> Geometry:
+        """Where the original lies when a region of the input is shown at another size.
+
+        Args:
+            region: of the input.
+            size: (height, width) that the region is shown at, in pixels.
+        """
+        left, top, width, height = region
+        (scale_y, scale_x), (old_top, old_left) = self.scale, self.offset
+        by_y, by_x = size[0] / height, size[1] / width
+        offset = ((old_top - top) * by_y, (old_left - left) * by_x)
+        return Geometry(self.original, (scale_y * by_y, scale_x * by_x), offset, size)
+
     def seen_from(self, original: Size) -> Geometry:
         """The same place in the input for the same picture at another resolution."""
         (old_h, old_w), (scale_y, scale_x) = self.original, self.scale
         scale = (scale_y * old_h / original[0], scale_x * old_w / original[1])
-        return Geometry(original, scale, self.offset)
+        return Geometry(original, scale, self.offset, self.size)
 
     def _xy(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         return np.array(self.scale[::-1]), np.array(self.offset[::-1])
@@ -107,6 +160,8 @@ class Annotation:
         fields: what is said about it, by name ("label": "cat"); a task turns them into a target.
         split: the side that the layout assigns, or None when headstart shall decide.
         group: pictures of one group (person, video, burst) stay on one side; None stands alone.
+        box: around the one thing of the picture that is meant, in the stored picture; None for the
+            whole picture.
     """
 
     path: Path
@@ -114,6 +169,7 @@ class Annotation:
     fields: Mapping[str, str]
     split: Split | None = None
     group: str | None = None
+    box: Box | None = None
 
     @property
     def root(self) -> Path:
@@ -130,6 +186,21 @@ class Omission:
 
 
 @dataclasses.dataclass(frozen=True)
+class Skeleton:
+    """What points are called, and how they belong together.
+
+    Attributes:
+        names: one for each point, in order.
+        bones: pairs of points between which a line is drawn.
+        flip_pairs: pairs of points that change places in a mirrored picture.
+    """
+
+    names: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...] = ()
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
 class DataListing:
     """What a reader found on disk.
 
@@ -140,6 +211,7 @@ class DataListing:
         omissions: files that look like data and were left out.
         notes: sentences about how the layout was understood.
         options: names of the ``dataset.yaml`` entries that the reader used.
+        skeleton: of the points that the fields hold, where the layout names them.
     """
 
     root: Path
@@ -148,6 +220,7 @@ class DataListing:
     omissions: tuple[Omission, ...] = ()
     notes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    skeleton: Skeleton | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +237,8 @@ class Record:
         split: the side it is on.
         group: pictures of one group stay on one side.
         size: (height, width) of the upright picture in pixels.
+        box: around the thing that is meant, in the upright picture; None for the whole picture.
+        alone: whether nothing else in the picture has a box.
     """
 
     path: Path
@@ -174,6 +249,15 @@ class Record:
     split: Split | None = None
     group: str | None = None
     size: Size = (0, 0)
+    box: Box | None = None
+    alone: bool = True
+
+    @property
+    def region(self) -> str:
+        """Key of what is shown of the picture: all of it, or the surroundings of the box."""
+        if self.box is None:
+            return self.pixels
+        return f"{self.pixels}@{','.join(f'{side:.2f}' for side in self.box)}"
 
     @property
     def group_key(self) -> str:

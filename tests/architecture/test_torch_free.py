@@ -34,7 +34,7 @@ TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader"})
 # Behind the verb that trains; ``jobs`` imports them when it is called.
 TORCH_ALLOWED_IN_JOBS = frozenset({"train_job", "results"})
 # A task's half for training; its other modules run wherever the runtime does.
-TORCH_ALLOWED_IN_A_TASK = frozenset({"learn", "losses"})
+TORCH_ALLOWED_IN_A_TASK = frozenset({"learn", "learn_points", "losses"})
 
 # Imports every module even after a failure, to name all culprits at once.
 IMPORT_WITHOUT_TORCH = """
@@ -69,7 +69,7 @@ def _is_torch_free(module: str) -> bool:
     if room == "jobs":
         return inside[0] not in TORCH_ALLOWED_IN_JOBS
     if room == "tasks" and len(inside) > 1:
-        return inside[1] not in TORCH_ALLOWED_IN_A_TASK
+        return TORCH_ALLOWED_IN_A_TASK.isdisjoint(inside)
     return room in TORCH_FREE_ROOMS
 
 

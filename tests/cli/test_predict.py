@@ -13,7 +13,7 @@ from cli.processes import WITHOUT_NETWORK, WITHOUT_TORCH, headstart
 from export.tiny import write_tiny_model
 from headstart.cli.main import run
 from headstart.tasks.classification.spec import ClassSchema
-from headstart.tasks.regression.spec import NumberSchema
+from headstart.tasks.regression.numbers import NumberSchema
 from pictures import make_picture, write_class_folders, write_picture
 
 Captured = pytest.CaptureFixture[str]
@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def number_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "model"
-    write_tiny_model(folder, "regression", NumberSchema("price", (1.0,)), [1.0, 3.0])
+    write_tiny_model(folder, "regression", NumberSchema(("price",), (1.0,)), [(1.0,), (3.0,)])
     return folder
 
 

@@ -12,11 +12,11 @@ from headstart.evaluation.scoring import Scored, evaluate_records, metric_text, 
 from headstart.progress import QuietProgress
 from headstart.runtime.backends import Backend
 from headstart.runtime.preprocess import Preprocess
-from headstart.tasks.regression.spec import NumberSchema
+from headstart.tasks.regression.numbers import NumberSchema
 from headstart.types import ImageArray, Metric, Record
 from pictures import write_picture
 
-SCHEMA = NumberSchema("brightness", (0.5,))
+SCHEMA = NumberSchema(("brightness",), (0.5,))
 
 
 class Brightness:
@@ -38,7 +38,7 @@ def records_of(folder: Path, levels: list[int]) -> list[Record]:
     records = []
     for at, level in enumerate(levels):
         path = write_picture(folder / f"{at:02}.png", np.full((20, 30, 3), level, dtype=np.uint8))
-        records.append(Record(path, path.name, str(at), str(at), float(level), "test"))
+        records.append(Record(path, path.name, str(at), str(at), (float(level),), "test"))
     return records
 
 

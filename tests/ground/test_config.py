@@ -158,8 +158,11 @@ def test_dataset_options_are_read(tmp_path: Path) -> None:
             "group: 3\nignore_index: x",
             ["group must be a valid string, got 3", "ignore_index must be a valid integer"],
         ),
-        ("normalise_by: [1]", ["normalise_by must have more values, got [1]"]),
-        ("normalise_by: [1, 2, 3]", ["normalise_by must have at most 2 items"]),
+        (
+            "normalise_by: [1]",
+            ["normalise_by must be two different whole numbers, for example 36,45, got [1]"],
+        ),
+        ("normalise_by: [1, 2, 3]", ["normalise_by must be two different whole numbers"]),
         (
             "classes: 5",
             ["classes must be a valid tuple, got 5", "classes must be a valid string, got 5"],

@@ -127,8 +127,9 @@ def test_answers_keep_the_order_and_unreadable_ones_their_place(
 
 def test_scoring_files_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     paths = [write_picture(tmp_path / f"{at}.png", flat(at * 40, 9, 9)) for at in range(5)]
+    pictures = [(path, None) for path in paths]
     backend = OnnxBackend(graph())
-    batches = list(run_paths(backend, paths, PREPROCESS, batch_size=2))
+    batches = list(run_paths(backend, pictures, PREPROCESS, batch_size=2))
     assert [len(geometries) for _, geometries in batches] == [2, 2, 1]
     assert {geometry.original for _, found in batches for geometry in found} == {(32, 32)}
     found = {
@@ -138,11 +139,11 @@ def test_scoring_files_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     assert found["unknown_score"] == pytest.approx(
         [9 / 25.5, 40 / 25.5, 80 / 25.5, 120 / 25.5, 160 / 25.5]
     )
-    ((together, _),) = run_paths(backend, paths, PREPROCESS)
+    ((together, _),) = run_paths(backend, pictures, PREPROCESS)
     np.testing.assert_allclose(together["probabilities"], found["probabilities"], rtol=1e-6)
     paths[3].write_bytes(b"")
     with pytest.raises(UnreadableImageError, match=r"3\.png cannot be decoded"):
-        list(run_paths(backend, paths, PREPROCESS))
+        list(run_paths(backend, pictures, PREPROCESS))
 
 
 def test_the_input_has_the_size_and_white_of_the_model() -> None:

@@ -183,6 +183,7 @@ def test_json_round_trip() -> None:
         "resize": "crop",
         "filter": "bilinear, antialiased",
         "pad_value": 128,
+        "box_margin": 1.25,
         "white_level": 4095,
     }
     assert Preprocess.from_json(value) == written
@@ -192,6 +193,7 @@ def test_json_round_trip() -> None:
     ("change", "message"),
     [
         ({"resize": "zoom"}, r"unknown resize rule .*'resize': 'zoom'.*; update headstart"),
+        ({"box_margin": 1.5}, r"unknown resize rule .*'box_margin': 1\.5.*; update headstart"),
         ({"pad_value": 0}, r"unknown resize rule .*'pad_value': 0.*; update headstart"),
     ],
 )

@@ -10,18 +10,20 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 
+from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.protocol import Objective
 from headstart.tasks.regression.learn import LEARNER
+from headstart.tasks.regression.numbers import NumberSchema
 from headstart.tasks.regression.score import SCORER
-from headstart.tasks.regression.spec import SPEC, NumberSchema
+from headstart.tasks.regression.spec import SPEC
 from headstart.types import Annotation, Record, Stage
 
-SCHEMA = NumberSchema("price", (1.0, 2.0))
+SCHEMA = NumberSchema(("price",), (1.0, 2.0))
 
 
 def encode(values: list[float]) -> torch.Tensor:
-    return torch.stack([LEARNER.encode(value, None, SCHEMA) for value in values])
+    return torch.stack([LEARNER.encode((value,), None, SCHEMA) for value in values])
 
 
 def records(targets: npt.NDArray[np.floating] | list[float], groups: list[str] | None = None):
@@ -31,7 +33,7 @@ def records(targets: npt.NDArray[np.floating] | list[float], groups: list[str] |
             f"{at}.png",
             f"{at:032x}",
             f"{at:032x}",
-            float(target),
+            (float(target),),
             "test",
             groups[at] if groups else None,
         )
@@ -81,7 +83,7 @@ def test_equal_targets_have_no_r2() -> None:
 
 def test_answers_are_in_the_unit_of_the_targets() -> None:
     """By hand: of 10 and 30 the mean is 20 and the deviation 10."""
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [10.0, 30.0], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(10.0,), (30.0,)], 0.0)
     raw = torch.tensor([[0.0], [1.5]])
     (values,) = LEARNER.finish(head)(raw)
     assert values.tolist() == [[20.0], [35.0]]
@@ -100,14 +102,14 @@ def test_answers_are_in_the_unit_of_the_targets() -> None:
 
 def test_the_loss_is_smooth_l1_of_standard_deviations() -> None:
     """By hand, beta 0.5: 0.2 away costs 0.04 / 1 = 0.04, 2 away costs 2 - 0.25 = 1.75."""
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [10.0, 30.0], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(10.0,), (30.0,)], 0.0)
     encoded = encode([20.0, 20.0])
     found = LEARNER.loss(head, torch.tensor([[0.2], [2.0]]), encoded, Objective("smooth-l1", 0.1))
     assert float(found) == pytest.approx((0.04 + 1.75) / 2)
 
 
 def test_training_pictures_of_one_value_do_not_divide_by_zero() -> None:
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [3.0, 3.0], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(3.0,), (3.0,)], 0.0)
     encoded = encode([3.0, 3.0])
     assert float(LEARNER.loss(head, torch.zeros(2, 1), encoded, Objective("smooth-l1", 0.0))) == 0.0
 
@@ -115,7 +117,7 @@ def test_training_pictures_of_one_value_do_not_divide_by_zero() -> None:
 @pytest.mark.parametrize("garbage", ["nan", "inf", "-inf", "", "3,5", "1e999", "two", "0x10"])
 def test_what_is_no_finite_number_is_left_out_with_its_text(garbage: str) -> None:
     parsed = SPEC.parse(annotations(["1.5", garbage, "-2e3", " 7 "]))
-    assert parsed.targets == (1.5, None, -2000.0, 7.0)
+    assert parsed.targets == ((1.5,), None, (-2000.0,), (7.0,))
     (omission,) = parsed.omissions
     assert omission.image == "1.png"
     assert omission.reason == f"price is no number: {garbage!r}"
@@ -133,10 +135,50 @@ def test_what_cannot_be_learned_is_refused(texts: list[str], message: str) -> No
         SPEC.parse(annotations(texts))
 
 
-def test_several_columns_need_one_of_the_known_name() -> None:
-    rows = [Annotation(Path("a.png"), "a.png", {"left": "1", "right": "2"})]
-    with pytest.raises(DataError, match=r"one named 'value'; found left, right"):
-        SPEC.parse(rows)
+def test_of_several_columns_the_known_name_or_all_numbers_are_taken() -> None:
+    def parsed(**fields: str) -> tuple[str, ...]:
+        rows = [
+            Annotation(Path(f"{n}.png"), f"{n}.png", {k: t.format(n) for k, t in fields.items()})
+            for n in range(2)
+        ]
+        return SPEC.parse(rows).schema.names
+
+    assert parsed(left="{}", right="3{}") == ("left", "right")
+    assert parsed(left="{}", value="3{}") == ("value",)
+    assert parsed(left="{}", comment="cheap") == ("left",)
+    with pytest.raises(DataError, match=r"such as 'value'; found comment, title"):
+        parsed(comment="cheap", title="old")
+
+
+def test_several_numbers_are_scored_each_and_together() -> None:
+    """By hand: errors 1 and 3 of a, 10 and 10 of b; the constants err by 1 and by 10."""
+    schema = NumberSchema(("a", "b"))
+    truth = [(0.0, 0.0), (2.0, 20.0)]
+    rows = [Record(Path(f"{n}.png"), f"{n}.png", f"{n:032x}", "", t) for n, t in enumerate(truth)]
+    guess = {"values": np.array([[1.0, 10.0], [5.0, 10.0]], dtype=np.float32)}
+    found = {n: m.value for n, m in SCORER.score(guess, rows, schema, {}).items()}
+    assert (found["mae"], found["mae/a"], found["mae/b"]) == (6.0, 2.0, 10.0)
+    assert found["mae_best_constant"] == 5.5
+    assert found["mse"] == pytest.approx((5.0 + 100.0) / 2)
+    assert found["r2"] == pytest.approx(((1 - 10 / 2) + (1 - 200 / 200)) / 2)
+    (answer, _) = SPEC.decode(guess, schema, {}, geometries=())
+    assert answer.to_json()["scores"] == {"a": 1.0, "b": 10.0}
+
+
+def test_a_range_bounds_answers_and_targets() -> None:
+    """By hand: a sigmoid of 0 is the middle of the range, and large outputs stay inside it."""
+    parsed = SPEC.parse(annotations(["0", "50", "101"]), options=DatasetOptions(range=(0, 100)))
+    assert parsed.targets == ((0.0,), (50.0,), None)
+    assert "outside the range 0 to 100" in parsed.omissions[0].reason
+    head = LEARNER.head([Stage(4, 32)], parsed.schema, [(0.0,), (50.0,)], 0.0)
+    (values,) = LEARNER.finish(head)(torch.tensor([[0.0], [50.0], [-50.0]]))
+    assert values.flatten().tolist() == pytest.approx([50.0, 100.0, 0.0])
+    features = np.random.default_rng(0).normal(size=(1, 40, 4)).astype(np.float32)
+    targets = [(float(np.clip(50 + 20 * x, 0, 100)),) for x in features[0, :, 1]]
+    LEARNER.initialise(head, features, targets, parsed.schema)
+    with torch.inference_mode():
+        (found,) = LEARNER.finish(head)(head.predict(torch.from_numpy(features[0])))
+    assert np.abs(found.numpy() - np.array(targets)).mean() < 3.0
 
 
 def test_classes_make_no_sense_for_a_number() -> None:

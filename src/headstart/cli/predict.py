@@ -25,6 +25,8 @@ EXAMPLES = """Examples:
   headstart predict runs/photos/model new/ --csv --top-k 3 > answers.csv
 
   headstart predict runs/streets/model new/ --draw drawn/
+
+  headstart predict runs/people/model crowd.jpg --boxes people.csv --draw drawn/
 """
 
 
@@ -40,6 +42,9 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a picture.")] = False,
     top_k: Annotated[int | None, typer.Option(min=1, help="Keep the K best scores.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = DEFAULT_BATCH,
+    boxes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV: image,x,y,width,height.")
+    ] = None,
     draw: Annotated[
         Path | None, typer.Option(metavar="OUT/", help="Folder for pictures with the answers.")
     ] = None,
@@ -48,7 +53,13 @@ def predict(
     if as_json and as_csv:
         raise HeadstartError("--json and --csv exclude each other: give one of them")
     answers = jobs.predict(
-        model, images, top_k=top_k, batch_size=batch_size, draw=draw, progress=ConsoleProgress()
+        model,
+        images,
+        top_k=top_k,
+        batch_size=batch_size,
+        draw=draw,
+        boxes=boxes,
+        progress=ConsoleProgress(),
     )
     if as_csv:
         good, total = _print_csv(answers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -21,10 +21,16 @@ EXAMPLES = """Examples:
 
   headstart train streets/ --image-size 352x480
 
+  headstart train points.csv --normalise-by 36,45
+
   headstart train tags.csv --threshold-aim "precision>=0.9"
 
   headstart train photos/ --out runs/second --resume
 """
+
+
+NO_SETTINGS = frozenset({"data", "out", "config", "resume", "as_json"})
+"""Parameters of the verb that are no field of the configuration."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +55,9 @@ def train(
     freeze_epochs: Annotated[int | None, typer.Option(help="Of the head alone, before.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of the head.")] = None,
     loss: Annotated[str | None, typer.Option(help="[default: that of the task]")] = None,
+    normalise_by: Annotated[
+        str | None, typer.Option(metavar="I,J", help="Points whose distance divides errors.")
+    ] = None,
     threshold_aim: Annotated[
         str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
     ] = None,
@@ -66,25 +75,7 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train, test and export a model."""
-    settings: dict[str, Any] = {
-        "task": task,
-        "backbone": backbone,
-        "strategy": strategy,
-        "epochs": epochs,
-        "freeze_epochs": freeze_epochs,
-        "lr": lr,
-        "loss": loss,
-        "threshold_aim": threshold_aim,
-        "batch_size": batch_size,
-        "image_size": image_size,
-        "resize": resize,
-        "split_stage": split_stage,
-        "views": views,
-        "augment": augment,
-        "flip": flip,
-        "limit": limit,
-        "seed": seed,
-    }
+    settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
     result = jobs.train(
         data, out=out, resume=resume, config=config, progress=ConsoleProgress(), **settings
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ MAX_UNREADABLE = 0.2
 """With a larger share of unusable pictures the data set itself is suspected."""
 
 EXAMPLES = 5
+
+NO_OVERRIDES: Mapping[str, Any] = {}
 
 ODD_SHARE = 0.01
 """Files whose format has no larger share than this are named."""
@@ -56,7 +58,12 @@ class ParsedData:
 
 
 def parse_data(
-    data: Path, *, task: str | None = None, schema: Any = None, limit: int | None = None
+    data: Path,
+    *,
+    task: str | None = None,
+    schema: Any = None,
+    limit: int | None = None,
+    overrides: Mapping[str, Any] = NO_OVERRIDES,
 ) -> ParsedData:
     """Lists a data set of any layout and parses its targets.
 
@@ -65,6 +72,7 @@ def parse_data(
         task: name of the task; None takes that of ``dataset.yaml``, else infers it.
         schema: of a trained model whose targets these are; None makes one.
         limit: keep at most this many pictures, spread evenly over the targets.
+        overrides: entries that win over those of ``dataset.yaml``; None is no entry.
 
     Raises:
         DataError: there is nothing to work with.
@@ -76,8 +84,16 @@ def parse_data(
     if task is not None and options.task not in (None, task):
         # The file describes the data for another task: its classes are none of this one's.
         options = DatasetOptions(group=options.group)
+    given = {entry: value for entry, value in overrides.items() if value is not None}
+    options = options.model_copy(update=given)
     classes = () if schema is not None else class_names(options, listing.root, spec.class_files)
-    parsed = spec.parse(listing.annotations, schema=schema, classes=classes, options=options)
+    parsed = spec.parse(
+        listing.annotations,
+        schema=schema,
+        classes=classes,
+        options=options,
+        skeleton=listing.skeleton,
+    )
     usable = [
         (annotation, target)
         for annotation, target in zip(listing.annotations, parsed.targets, strict=True)
@@ -128,6 +144,7 @@ def look_into(parsed: ParsedData, cache: ImageCache | None, progress: Progress) 
     """
     spec = tasks.spec(parsed.task)
     found = scan([annotation.path for annotation, _ in parsed.entries], cache, progress)
+    boxes = Counter(annotation.path for annotation, _ in parsed.entries)
     records: list[Record] = []
     omissions = list(parsed.omissions)
     for annotation, wanted in parsed.entries:
@@ -149,6 +166,8 @@ def look_into(parsed: ParsedData, cache: ImageCache | None, progress: Progress) 
                 split=annotation.split,
                 group=annotation.group,
                 size=seen.frame.size,
+                box=seen.frame.box_to_upright(annotation.box) if annotation.box else None,
+                alone=boxes[annotation.path] < 2,
             )
         )
     _check_share(len(parsed.entries) - len(records), len(parsed.entries), omissions)

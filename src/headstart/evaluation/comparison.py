@@ -54,7 +54,7 @@ def draw_comparisons(
 
 def _compare(model: Scored, calibration: Calibration, record: Record) -> Image.Image:
     spec, schema = tasks.spec(model.task), model.schema
-    inputs, geometry = load_input(record.path, model.preprocess)
+    inputs, geometry = load_input(record.path, model.preprocess, record.box)
     outputs = model.backend.run(inputs[None])
     (found,) = spec.decode(outputs, schema, calibration, geometries=[geometry])
     pixels = read_image(record.path, white_level=model.preprocess.white_level)

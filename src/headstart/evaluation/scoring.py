@@ -17,6 +17,9 @@ from headstart.runtime.preprocess import Preprocess
 from headstart.tasks.protocol import Calibration
 from headstart.types import Finding, Geometry, Metric, Outputs, Record
 
+FULL_FRAME = "_full_frame"
+"""Ends the names of what was observed on whole pictures, where boxes say what is meant."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
@@ -89,6 +92,11 @@ def evaluate_records(
         found = spec.decode(outputs, schema, calibration, geometries=geometries)
         answers += [prediction.to_json() for prediction in found]
     observed = _joined(parts)
+    if any(record.box for record in records):
+        # Boxes come from labels: a camera has none.
+        whole = [dataclasses.replace(record, box=None) for record in records]
+        without = observe(model, whole, "evaluate whole pictures", progress)
+        observed = {**observed, **{f"{n}{FULL_FRAME}": part for n, part in without.items()}}
     return Evaluation(
         metrics=scorer.score(observed, records, schema, calibration),
         findings=scorer.analyse(observed, records, schema, calibration),
@@ -109,8 +117,8 @@ def _run(
 ) -> Iterator[tuple[Outputs, Sequence[Record], Sequence[Geometry]]]:
     start = 0
     with progress.bar(title, len(records)) as advance:
-        paths = [record.path for record in records]
-        for outputs, geometries in run_paths(model.backend, paths, model.preprocess):
+        pictures = [(record.path, record.box) for record in records]
+        for outputs, geometries in run_paths(model.backend, pictures, model.preprocess):
             batch = records[start : start + len(geometries)]
             _check(outputs, batch)
             yield outputs, batch, geometries

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headstart.errors import DataError
+from headstart.jobs.boxes import with_boxes
 from headstart.jobs.drawer import Drawer
 from headstart.progress import Progress, QuietProgress
 from headstart.runtime.images import iter_images
@@ -64,6 +65,7 @@ def predict(
     top_k: int | None = None,
     batch_size: int = DEFAULT_BATCH,
     draw: str | Path | None = None,
+    boxes: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Answer]:
     """Predicts for pictures, lazily and in order.
@@ -75,6 +77,8 @@ def predict(
         batch_size: pictures that go through the graph together.
         draw: folder for pictures that show the answers; made when missing. Files of an earlier call
             are replaced; the pictures themselves never are.
+        boxes: CSV file with ``image,x,y,width,height`` in pixels around what is meant; a picture
+            with several rows has several answers, one without a row is taken whole.
         progress: shows a bar; None is silent.
 
     Returns:
@@ -86,17 +90,18 @@ def predict(
     """
     if isinstance(images, str | Path):
         images = [images]
-    paths = find_images(images)
+    pictures = with_boxes(find_images(images), Path(boxes) if boxes is not None else None)
+    paths = [path for path, _ in pictures]
     loaded = model if isinstance(model, Model) else load_model(model)
     drawer = Drawer(loaded, Path(draw), paths) if draw is not None else None
     shown = progress if progress is not None and len(paths) >= LIVE_FROM else QuietProgress()
 
     def answers() -> Iterator[Answer]:
-        named = ((str(path), path) for path in paths)
+        named = ((str(path), path, box) for path, box in pictures)
         with shown.bar("predict", len(paths)) as advance:
             found = loaded.predict_many(named, batch_size=batch_size, top_k=top_k)
-            for path, answer in zip(paths, found, strict=True):
+            for number, (path, answer) in enumerate(zip(paths, found, strict=True)):
                 advance(1)
-                yield answer if drawer is None else drawer.draw(path, answer)
+                yield answer if drawer is None else drawer.draw(number, path, answer)
 
     return answers()

@@ -106,7 +106,9 @@ def _export(
             buffer.fill_(calibration[name])
             set_constant(graph, name, calibration[name])
     backend = OnnxBackend(graph.SerializeToString())
-    pictures = [load_input(record.path, inputs.preprocess) for record in val[:VERIFY_PICTURES]]
+    pictures = [
+        load_input(record.path, inputs.preprocess, record.box) for record in val[:VERIFY_PICTURES]
+    ]
     checked_by = f"onnxruntime {onnxruntime.__version__}"
     decoding = Decoding(manifest.task, manifest.schema, calibration)
     agreement = verify(backend, checked_by, reference, decoding, pictures)
@@ -162,7 +164,7 @@ def _write_model(
         },
     )
     shown = manifest.on("val")[:GOLDEN_PICTURES]
-    golden = [load_input(record.path, inputs.preprocess)[0] for record in shown]
+    golden = [load_input(record.path, inputs.preprocess, record.box)[0] for record in shown]
     counts = {side: len(manifest.on(side)) for side in SPLITS}
     card = model_card(description, inputs.run.path.name, counts)
     state = network.state_dict()

@@ -18,6 +18,7 @@ from headstart.data import split
 from headstart.data.augment import Augmentation
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import look_into, parse_data
+from headstart.data.regions import cut_regions
 from headstart.data.scan import measure_some
 from headstart.errors import ConfigError, HeadstartError
 from headstart.jobs.results import RunInputs, deliver
@@ -115,9 +116,7 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     plan, engine = _plan(run, config, manifest, network)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
-    preprocess = Preprocess(
-        settled(config.image_size), settled(config.resize), manifest.white_level
-    )
+    preprocess = _preprocess(config, manifest)
     with run.timed("features"):
         views = _views((config, plan), manifest, network, preprocess, cache)
         if isinstance(views, StoredViews):
@@ -136,15 +135,21 @@ def _read_data(
     run: RunFolder, config: TrainConfig, progress: Progress
 ) -> tuple[TrainConfig, Manifest, ImageCache]:
     """The pictures, and the configuration with what depends on their task and size."""
-    parsed = parse_data(config.data, task=config.task, limit=config.limit)
+    overrides = {"normalise_by": config.normalise_by}
+    parsed = parse_data(config.data, task=config.task, limit=config.limit, overrides=overrides)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
-    config = settle(config, tasks.learner(parsed.task), sizes)
+    config = settle(config, tasks.learner(parsed.task), parsed.schema, sizes)
     config = config.model_copy(update={"task": parsed.task})
     cache = ImageCache(cache_dir(), settled(config.image_size))
     manifest = look_into(parsed, cache, progress)
+    cut_regions(manifest.records, cache, _preprocess(config, manifest), progress)
     if run.splits.is_file():
         return config, split.apply_table(manifest, run.splits), cache
     return config, split.assign_splits(manifest), cache
+
+
+def _preprocess(config: TrainConfig, manifest: Manifest) -> Preprocess:
+    return Preprocess(settled(config.image_size), settled(config.resize), manifest.white_level)
 
 
 def _views(
@@ -157,7 +162,9 @@ def _views(
     """Where training takes its views from."""
     config, plan = settings
     spec, learner = tasks.spec(manifest.task), tasks.learner(manifest.task)
-    targets = MovingTargets(spec, learner, manifest.schema) if learner.moves else None
+    targets = (
+        MovingTargets(spec, learner, manifest.schema) if learner.moves(manifest.schema) else None
+    )
     augmentation = Augmentation(config.augment, config.flip)
     maker = ViewMaker(preprocess, config.seed, augmentation, targets)
     prefix, _ = network.split(plan.split_stage)
@@ -193,7 +200,9 @@ def _plan(
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
         return Plan.from_json(read_json(run.plan)), None
-    plan, engine = make_plan(config, manifest, network, tasks.learner(manifest.task).defaults)
+    plan, engine = make_plan(
+        config, manifest, network, tasks.learner(manifest.task).defaults(manifest.schema)
+    )
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, split.splits_table(manifest))

@@ -21,12 +21,15 @@ from headstart.runtime.images import ImageSource, measure, read_image
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import cpu_count
 from headstart.tasks.protocol import Prediction
-from headstart.types import Geometry, ImageArray, Outputs
+from headstart.types import Box, Geometry, ImageArray, Outputs
 
 DEFAULT_BATCH = 16
 
 Input = tuple[ImageArray, Geometry]
 """What goes into the graph, and how the picture lies in it."""
+
+Picture = tuple[str, ImageSource, Box | None]
+Load = Callable[[ImageSource, Box | None], Input | UnreadableImageError]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Answer:
         prediction: the answer, or None.
         error: why there is none.
         drawn: files that show it.
+        box: around what is meant; None for the whole picture.
     """
 
     image: str
@@ -46,13 +50,16 @@ class Answer:
     prediction: Prediction | None
     error: str | None = None
     drawn: tuple[str, ...] = ()
+    box: Box | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One line of ``predict --json``."""
+        box = {"box": list(self.box)} if self.box else {}
         if self.prediction is None:
-            return {"image": self.image, "error": self.error}
+            return {"image": self.image, **box, "error": self.error}
         drawn = {"drawn": list(self.drawn)} if self.drawn else {}
-        return {"image": self.image, "task": self.task, **self.prediction.to_json(), **drawn}
+        found = self.prediction.to_json()
+        return {"image": self.image, "task": self.task, **box, **found, **drawn}
 
 
 class Model:
@@ -73,22 +80,25 @@ class Model:
         self.backend: Backend = OnnxBackend(graph, threads)
         self._spec = tasks.spec(self.description.task)
 
-    def predict(self, image: ImageSource, *, top_k: int | None = None) -> Prediction:
+    def predict(
+        self, image: ImageSource, *, box: Box | None = None, top_k: int | None = None
+    ) -> Prediction:
         """The answer for one picture.
 
         Args:
             image: a path, the bytes of a file, a Pillow image, or an array (h, w, 3), uint8, RGB.
+            box: (x, y, width, height) in pixels around what is meant; None for the whole picture.
             top_k: keep the k most probable entries of ``scores``; None keeps all.
 
         Raises:
             UnreadableImageError: the picture cannot be decoded.
         """
-        pixels, geometry = load_input(image, self.description.preprocess)
+        pixels, geometry = load_input(image, self.description.preprocess, box)
         return self._decode(self.backend.run(pixels[None]), [geometry], top_k)[0]
 
     def predict_many(
         self,
-        images: Iterable[tuple[str, ImageSource]],
+        images: Iterable[tuple[str, ImageSource] | tuple[str, ImageSource, Box | None]],
         *,
         batch_size: int = DEFAULT_BATCH,
         top_k: int | None = None,
@@ -96,20 +106,22 @@ class Model:
         """Answers in the order of the pictures; an unreadable one is answered with its error.
 
         Args:
-            images: pairs (name in the answer, picture).
+            images: (name in the answer, picture), or with a box around what is meant in it.
             batch_size: pictures that go through the graph together.
             top_k: keep the k most probable entries of ``scores``; None keeps all.
         """
         load = _loader(self.description.preprocess)
         with ThreadPoolExecutor(cpu_count()) as pool:
-            for names, inputs in _batches(images, load, pool, batch_size):
+            task = self.description.task
+            named = ((name, source, *(rest or (None,))) for name, source, *rest in images)
+            for pictures, inputs in _batches(named, load, pool, batch_size):
                 good = [item for item in inputs if isinstance(item, tuple)]
                 found = iter(self._answer(good, top_k) if good else ())
-                for name, item in zip(names, inputs, strict=True):
+                for (name, _, box), item in zip(pictures, inputs, strict=True):
                     if isinstance(item, tuple):
-                        yield Answer(name, self.description.task, next(found))
+                        yield Answer(name, task, next(found), box=box)
                     else:
-                        yield Answer(name, self.description.task, None, str(item))
+                        yield Answer(name, task, None, str(item), box=box)
 
     def draw(self, image: ImageSource, prediction: Prediction) -> Mapping[str, Image.Image]:
         """Pictures that show a prediction: see ``TaskSpec.draw``.
@@ -138,8 +150,8 @@ class Model:
         )
 
 
-def load_input(image: ImageSource, preprocess: Preprocess) -> Input:
-    """Reads and preprocesses one picture.
+def load_input(image: ImageSource, preprocess: Preprocess, box: Box | None = None) -> Input:
+    """Reads and preprocesses one picture, or what a box in it means.
 
     Returns:
         The input (height, width, 3), uint8, RGB, and how the picture lies in it; original there
@@ -148,8 +160,10 @@ def load_input(image: ImageSource, preprocess: Preprocess) -> Input:
     Raises:
         UnreadableImageError: the picture cannot be decoded.
     """
-    pixels = read_image(image, at_least=preprocess.decode_size, white_level=preprocess.white_level)
-    placed, geometry = preprocess.apply(pixels)
+    # What a box means may be a small part: then the picture is decoded at its own size.
+    at_least = preprocess.decode_size if box is None else None
+    pixels = read_image(image, at_least=at_least, white_level=preprocess.white_level)
+    placed, geometry = preprocess.apply(pixels, box)
     if isinstance(image, str | Path | bytes):
         # A JPEG may have been decoded smaller than it is.
         original = measure(image if isinstance(image, bytes) else Path(image)).size
@@ -159,7 +173,7 @@ def load_input(image: ImageSource, preprocess: Preprocess) -> Input:
 
 def run_paths(
     backend: Backend,
-    paths: Sequence[Path],
+    pictures: Sequence[tuple[Path, Box | None]],
     preprocess: Preprocess,
     *,
     batch_size: int = DEFAULT_BATCH,
@@ -168,7 +182,7 @@ def run_paths(
 
     Args:
         backend: runs the graph.
-        paths: the files.
+        pictures: files, and boxes around what is meant in them.
         preprocess: the model's resize rule.
         batch_size: pictures that go through the graph together.
 
@@ -178,11 +192,11 @@ def run_paths(
     Raises:
         UnreadableImageError: a file became unreadable since it was listed; names it.
     """
-    named = ((str(path), path) for path in paths)
+    named = ((str(path), path, box) for path, box in pictures)
     with ThreadPoolExecutor(cpu_count()) as pool:
-        for names, inputs in _batches(named, _loader(preprocess), pool, batch_size):
+        for batch, inputs in _batches(named, _loader(preprocess), pool, batch_size):
             good = []
-            for name, item in zip(names, inputs, strict=True):
+            for (name, _, _), item in zip(batch, inputs, strict=True):
                 if isinstance(item, UnreadableImageError):
                     raise UnreadableImageError(f"{name} {item}")
                 good.append(item)
@@ -190,10 +204,10 @@ def run_paths(
             yield outputs, [geometry for _, geometry in good]
 
 
-def _loader(preprocess: Preprocess) -> Callable[[ImageSource], Input | UnreadableImageError]:
-    def load(image: ImageSource) -> Input | UnreadableImageError:
+def _loader(preprocess: Preprocess) -> Load:
+    def load(image: ImageSource, box: Box | None) -> Input | UnreadableImageError:
         try:
-            return load_input(image, preprocess)
+            return load_input(image, preprocess, box)
         except UnreadableImageError as error:
             return error
 
@@ -201,22 +215,20 @@ def _loader(preprocess: Preprocess) -> Callable[[ImageSource], Input | Unreadabl
 
 
 def _batches(
-    images: Iterable[tuple[str, ImageSource]],
-    load: Callable[[ImageSource], Input | UnreadableImageError],
+    images: Iterable[Picture],
+    load: Load,
     pool: ThreadPoolExecutor,
     batch_size: int,
-) -> Iterator[tuple[list[str], list[Input | UnreadableImageError]]]:
+) -> Iterator[tuple[list[Picture], list[Input | UnreadableImageError]]]:
     """Decodes the next batch while the caller works on the present one."""
     source = iter(images)
 
-    def start() -> tuple[list[str], list[Any]] | None:
+    def start() -> tuple[list[Picture], list[Any]] | None:
         chosen = list(islice(source, batch_size))
-        return (
-            ([n for n, _ in chosen], [pool.submit(load, i) for _, i in chosen]) if chosen else None
-        )
+        return (chosen, [pool.submit(load, i, box) for _, i, box in chosen]) if chosen else None
 
     ahead = start()
     while ahead is not None:
-        names, futures = ahead
+        chosen, futures = ahead
         ahead = start()
-        yield names, [future.result() for future in futures]
+        yield chosen, [future.result() for future in futures]

@@ -21,6 +21,7 @@ from headstart.types import (
     Outputs,
     Record,
     Size,
+    Skeleton,
     Stage,
 )
 
@@ -83,6 +84,7 @@ class TaskSpec(Protocol):
         schema: Any = None,
         classes: Sequence[str] = (),
         options: DatasetOptions = NO_OPTIONS,
+        skeleton: Skeleton | None = None,
     ) -> ParsedTargets:
         """Turns fields into targets.
 
@@ -91,6 +93,7 @@ class TaskSpec(Protocol):
             schema: the schema of a trained model, whose targets these must be; None makes one.
             classes: the order of classes that the person asked for; empty for the default.
             options: of ``dataset.yaml``.
+            skeleton: of the points in the fields, where the layout names them.
 
         Raises:
             DataError: nothing can be learned from these annotations.
@@ -162,9 +165,6 @@ class TaskSpec(Protocol):
 class TaskScorer(Protocol):
     """Metrics and calibration, from outputs of the runtime."""
 
-    monitor: str
-    """Name of the metric by which models are compared."""
-
     def observe(
         self,
         outputs: Outputs,
@@ -192,7 +192,11 @@ class TaskScorer(Protocol):
     def score(
         self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
     ) -> dict[str, Metric]:
-        """All metrics with 95 % intervals; the first one is the headline."""
+        """All metrics with 95 % intervals; the first one is that by which models are compared.
+
+        Where records have boxes, ``observed`` has every entry a second time, under a name that ends
+        in ``_full_frame``: what was observed on the whole pictures.
+        """
 
     def analyse(
         self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
@@ -254,16 +258,32 @@ class Objective:
     label_smoothing: float = 0.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A target in a view.
+
+    Attributes:
+        tensor: a ``torchvision.tv_tensors`` tensor.
+        mirrored: whether left and right have changed places.
+    """
+
+    tensor: torch.Tensor
+    mirrored: bool = False
+
+
 class TaskLearner(Protocol):
     """The torch half: head, loss, target encoding."""
 
-    defaults: TaskDefaults
     losses: tuple[str, ...]
     """Names of the losses to choose from; the first one is the default."""
     higher_is_better: bool
     """Direction of the metric that ``epoch_metric`` returns."""
-    moves: bool
-    """Whether a target lies in the picture and moves with it from view to view."""
+
+    def defaults(self, schema: Any) -> TaskDefaults:
+        """Settings for what the person leaves open."""
+
+    def moves(self, schema: Any) -> bool:
+        """Whether a target lies in the picture and moves with it from view to view."""
 
     def head(
         self, stages: Sequence[Stage], schema: Any, targets: Sequence[Any], dropout: float
@@ -293,16 +313,17 @@ class TaskLearner(Protocol):
             schema: of the training data.
         """
 
-    def place(self, target: Any, schema: Any, size: Size) -> torch.Tensor:
+    def place(self, target: Any, schema: Any, geometry: Geometry) -> torch.Tensor:
         """Where ``moves`` is set: the target as a ``torchvision.tv_tensors`` tensor.
 
         Args:
             target: of one picture.
             schema: of the training data.
-            size: (height, width) of the upright picture that it is placed in, in pixels.
+            geometry: how the original lies in the array that the views are made of. Points are
+                placed in continuous coordinates, as torchvision's transforms resize them.
         """
 
-    def encode(self, target: Any, placed: torch.Tensor | None, schema: Any) -> torch.Tensor:
+    def encode(self, target: Any, placed: Placed | None, schema: Any) -> torch.Tensor:
         """The target of one picture in one view, as the loss takes it.
 
         Args:

@@ -79,7 +79,7 @@ class Phases:
 
     def _encoded(self, records: Sequence[Record]) -> torch.Tensor | None:
         """Targets as one tensor (n, ...), where they do not depend on the view."""
-        if self._learner.moves:
+        if self._learner.moves(self._manifest.schema):
             return None
         encode, schema = self._learner.encode, self._manifest.schema
         return torch.stack([encode(record.target, None, schema) for record in records])

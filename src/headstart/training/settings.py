@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,18 +21,21 @@ STEP = 32
 """Sides that are multiples of it lose nothing at the borders of the smallest feature map."""
 
 
-def settle(config: TrainConfig, learner: TaskLearner, sizes: Sequence[Size]) -> TrainConfig:
+def settle(
+    config: TrainConfig, learner: TaskLearner, schema: Any, sizes: Sequence[Size]
+) -> TrainConfig:
     """The configuration with everything that has to be known before the pictures are decoded.
 
     Args:
         config: as the person gave it.
         learner: of the task.
+        schema: of the training data.
         sizes: (height, width) of some of the pictures in pixels.
 
     Raises:
         ConfigError: the task has no such loss.
     """
-    defaults = learner.defaults
+    defaults = learner.defaults(schema)
     if config.loss is not None and config.loss not in learner.losses:
         raise ConfigError(
             [f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}"]

@@ -9,16 +9,21 @@ import torch
 
 from headstart.data import augment
 from headstart.data.image_cache import ImageCache
+from headstart.data.regions import SLACK, region_geometry
 from headstart.models.network import Prefix
-from headstart.runtime.preprocess import Preprocess
+from headstart.runtime.preprocess import Preprocess, sample
 from headstart.storage import content_key, seed_from
-from headstart.tasks.protocol import TaskLearner, TaskSpec
-from headstart.types import ImageArray, Record
+from headstart.tasks.protocol import Placed, TaskLearner, TaskSpec
+from headstart.types import Geometry, ImageArray, Record
 
 PLAIN = 0
 """Number of the plain view; augmented views are 1, 2, ..."""
 
 View = tuple[Record, int]
+
+
+FULL_FRAME_EVERY = 3
+"""Of the augmented views of a box every third one shows the whole picture."""
 
 
 class Views(Protocol):
@@ -50,12 +55,11 @@ class MovingTargets:
         schema = self.spec.schema_to_json(self.schema)
         return content_key(schema, self.spec.target_to_json(self.schema, record.target))
 
-    def place(self, record: Record, pixels: ImageArray) -> torch.Tensor:
-        """The target of a record in its decoded picture."""
-        size = (pixels.shape[0], pixels.shape[1])
-        return self.learner.place(record.target, self.schema, size)
+    def place(self, record: Record, geometry: Geometry) -> torch.Tensor:
+        """The target of a record in the array that its views are made of."""
+        return self.learner.place(record.target, self.schema, geometry)
 
-    def encode(self, record: Record, placed: torch.Tensor | None) -> torch.Tensor:
+    def encode(self, record: Record, placed: Placed | None) -> torch.Tensor:
         """The target of a view as the loss takes it."""
         return self.learner.encode(record.target, placed, self.schema)
 
@@ -86,11 +90,13 @@ class ViewMaker:
         )
         self._seed = seed
         self._transform = augmentation.transform(preprocess)
+        self._region_transform = augmentation.region_transform(preprocess, SLACK)
 
     def key(self, view: View) -> str:
         """Names a view's picture among those of the same description."""
         record, number = view
-        return record.pixels if number == PLAIN else f"{record.pixels}/{self._seed}-{number}"
+        shown = record.pixels if _is_full_frame(view) else record.region
+        return shown if number == PLAIN else f"{shown}/{self._seed}-{number}"
 
     def target_key(self, view: View) -> str:
         """Names a view's moved target."""
@@ -99,14 +105,48 @@ class ViewMaker:
     def make(self, view: View, images: ImageCache) -> tuple[ImageArray, torch.Tensor | None]:
         """The picture of a view (*size, 3), uint8, RGB, and its encoded target if that moves."""
         record, number = view
-        pixels = images.get(record.pixels)
-        placed = self.targets.place(record, pixels) if self.targets else None
-        if number == PLAIN:
-            seen, placed = augment.plain_view(pixels, placed, self.preprocess)
+        box = None if _is_full_frame(view) else record.box
+        if box is None:
+            pixels, transform = images.get(record.pixels), self._transform
+            geometry = _whole(record, pixels)
         else:
-            seed = seed_from("view", self._seed, record.fingerprint, number)
-            seen, placed = augment.augmented_view(pixels, placed, self._transform, seed)
-        return seen, self.targets.encode(record, placed) if self.targets else None
+            pixels, transform = images.get(record.region), self._region_transform
+            geometry = region_geometry(record, self.preprocess)
+            box = geometry.box_to_input(box)
+        placed = self.targets.place(record, geometry) if self.targets else None
+        if self.targets and number > PLAIN and box is None and augment.are_points(placed):
+            # Cutting out parts of the picture would cut off points: it is turned and moved instead.
+            pixels, geometry = self._surroundings(pixels, geometry)
+            placed, transform = self.targets.place(record, geometry), self._region_transform
+        if number == PLAIN:
+            seen, moved = augment.plain_view(pixels, placed, self.preprocess, box)
+        else:
+            seed = seed_from("view", self._seed, record.region, number)
+            seen, moved = augment.augmented_view(pixels, placed, transform, seed)
+        return seen, self.targets.encode(record, moved) if self.targets else None
+
+    def _surroundings(self, pixels: ImageArray, geometry: Geometry) -> tuple[ImageArray, Geometry]:
+        """A whole picture with room around it, in the shape of the input."""
+        region = self.preprocess.frame(geometry.size, SLACK)
+        height, width = (round(side * SLACK) for side in self.preprocess.size)
+        return sample(pixels, region, (height, width)), geometry.cut(region, (height, width))
+
+
+def _is_full_frame(view: View) -> bool:
+    """Whether a view shows the whole picture although a box says what is meant.
+
+    A model that has only seen crops fails as soon as somebody holds a camera in the hand.
+    """
+    record, number = view
+    boxed = record.box is not None and record.alone
+    return boxed and number > PLAIN and number % FULL_FRAME_EVERY == 0
+
+
+def _whole(record: Record, pixels: ImageArray) -> Geometry:
+    """How the original lies in its decoded picture."""
+    size = (pixels.shape[0], pixels.shape[1])
+    scale = (size[0] / record.size[0], size[1] / record.size[1])
+    return Geometry(record.size, scale, (0.0, 0.0), size)
 
 
 class LiveViews:

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from headstart.models.heads import Head, PooledLinear, mean_and_error
 from headstart.tasks.classification.spec import ClassSchema
-from headstart.tasks.protocol import Objective, TaskDefaults
-from headstart.types import Size, Stage
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults
+from headstart.types import Geometry, Stage
 
 INVERSE_PENALTY = 0.1
 """scikit-learn's C for one view of each picture: chosen by cross-validation on two sets of
@@ -39,10 +39,16 @@ class Finish(nn.Module):
 class ClassificationLearner:
     """See ``TaskLearner``."""
 
-    defaults = TaskDefaults()
     losses: tuple[str, ...] = ("cross-entropy",)
     higher_is_better = True
-    moves = False
+
+    def defaults(self, schema: ClassSchema) -> TaskDefaults:
+        """See ``TaskDefaults``."""
+        return TaskDefaults()
+
+    def moves(self, schema: ClassSchema) -> bool:
+        """A label has no place in the picture."""
+        return False
 
     def head(
         self, stages: Sequence[Stage], schema: ClassSchema, targets: Sequence[int], dropout: float
@@ -76,11 +82,11 @@ class ClassificationLearner:
             linear.weight[present] = torch.from_numpy(weights).float()
             linear.bias[present] = torch.from_numpy(biases).float()
 
-    def place(self, target: int, schema: ClassSchema, size: Size) -> torch.Tensor:
+    def place(self, target: int, schema: ClassSchema, geometry: Geometry) -> torch.Tensor:
         """Not called: a class has no place."""
         raise NotImplementedError
 
-    def encode(self, target: int, placed: torch.Tensor | None, schema: ClassSchema) -> torch.Tensor:
+    def encode(self, target: int, placed: Placed | None, schema: ClassSchema) -> torch.Tensor:
         """The class's index, int64, without dimensions."""
         return torch.tensor(target, dtype=torch.int64)
 

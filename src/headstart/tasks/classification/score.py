@@ -32,8 +32,6 @@ Indices = npt.NDArray[np.intp]
 class ClassificationScorer:
     """See ``TaskScorer``."""
 
-    monitor = "accuracy"
-
     def observe(
         self,
         outputs: Outputs,

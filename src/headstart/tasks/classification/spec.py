@@ -15,7 +15,7 @@ from headstart.errors import DataError
 from headstart.tasks.drawing import captioned
 from headstart.tasks.fields import field_names, parse_number, pick_field
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
-from headstart.types import Annotation, Frame, Geometry, ImageArray, Omission, Outputs
+from headstart.types import Annotation, Frame, Geometry, ImageArray, Omission, Outputs, Skeleton
 
 FIELD = "label"
 
@@ -81,6 +81,7 @@ class ClassificationSpec:
         schema: ClassSchema | None = None,
         classes: Sequence[str] = (),
         options: DatasetOptions = NO_OPTIONS,
+        skeleton: Skeleton | None = None,
     ) -> ParsedTargets:
         """Targets are indices into the sorted class names."""
         column = pick_field(annotations, FIELD, "a column of class names")

@@ -24,8 +24,8 @@ from headstart.tasks.multilabel.precision import (
     weights_of,
 )
 from headstart.tasks.multilabel.spec import Target
-from headstart.tasks.protocol import Objective, TaskDefaults
-from headstart.types import Size, Stage
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults
+from headstart.types import Geometry, Stage
 
 INVERSE_PENALTY = 0.1
 """scikit-learn's C for one view of each picture, as for one class out of a list."""
@@ -80,10 +80,16 @@ def asymmetric(
 class MultilabelLearner:
     """See ``TaskLearner``."""
 
-    defaults = TaskDefaults()
     losses: tuple[str, ...] = ("bce", "asymmetric")
     higher_is_better = True
-    moves = False
+
+    def defaults(self, schema: LabelSchema) -> TaskDefaults:
+        """See ``TaskDefaults``."""
+        return TaskDefaults()
+
+    def moves(self, schema: LabelSchema) -> bool:
+        """A label has no place in the picture."""
+        return False
 
     def head(
         self,
@@ -123,13 +129,11 @@ class MultilabelLearner:
                 linear.weight[index] = torch.from_numpy(model.coef_[0]).float()
                 linear.bias[index] = float(model.intercept_[0])
 
-    def place(self, target: Target, schema: LabelSchema, size: Size) -> torch.Tensor:
+    def place(self, target: Target, schema: LabelSchema, geometry: Geometry) -> torch.Tensor:
         """Not called: a label has no place."""
         raise NotImplementedError
 
-    def encode(
-        self, target: Target, placed: torch.Tensor | None, schema: LabelSchema
-    ) -> torch.Tensor:
+    def encode(self, target: Target, placed: Placed | None, schema: LabelSchema) -> torch.Tensor:
         """1, 0 or -1 (unknown) for each class: (classes,), float32."""
         return torch.tensor(target, dtype=torch.float32)
 

@@ -60,8 +60,6 @@ def parse_aim(text: str) -> tuple[str, float | None]:
 class MultilabelScorer:
     """See ``TaskScorer``."""
 
-    monitor = "map"
-
     def observe(
         self,
         outputs: Outputs,

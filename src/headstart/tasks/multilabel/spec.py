@@ -26,7 +26,7 @@ from headstart.tasks.multilabel.parsing import (
     parse_labels,
 )
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
-from headstart.types import Annotation, Frame, Geometry, ImageArray, Outputs
+from headstart.types import Annotation, Frame, Geometry, ImageArray, Outputs, Skeleton
 
 Target = tuple[int, ...]
 
@@ -107,6 +107,7 @@ class MultilabelSpec:
         schema: LabelSchema | None = None,
         classes: Sequence[str] = (),
         options: DatasetOptions = NO_OPTIONS,
+        skeleton: Skeleton | None = None,
     ) -> ParsedTargets:
         """Targets are tuples of 1 (present), 0 (absent) and -1 (unknown).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,31 +13,39 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.tasks import metrics
+from headstart.tasks.point_scores import joint_finding, mean_metric, point_metrics, worst_finding
+from headstart.tasks.points import PointSchema, PointsPrediction
 from headstart.tasks.protocol import Calibration
-from headstart.tasks.regression.spec import NumberSchema
+from headstart.tasks.regression.numbers import NumberSchema
+from headstart.tasks.regression.spec import SPEC, Schema, Target
 from headstart.types import Finding, Geometry, Metric, Outputs, Record
 
 FOLDS = 5
 SHOWN = 12
 
+Table = npt.NDArray[np.float64]
+"""(n, numbers)."""
+
 
 class RegressionScorer:
     """See ``TaskScorer``."""
-
-    monitor = "mae"
 
     def observe(
         self,
         outputs: Outputs,
         records: Sequence[Record],
         geometries: Sequence[Geometry],
-        schema: NumberSchema,
+        schema: Schema,
     ) -> Outputs:
-        """The outputs themselves, which are small."""
-        return outputs
+        """Numbers as they are; points in pixels of the original (n, points, 2)."""
+        if isinstance(schema, NumberSchema):
+            return outputs
+        answers = SPEC.decode(outputs, schema, {}, geometries=geometries)
+        xy = [cast("PointsPrediction", answer).xy for answer in answers]
+        return {"values": np.stack(xy).astype(np.float32)}
 
     def calibrate(
-        self, observed: Outputs, targets: Sequence[float], schema: NumberSchema, aim: str
+        self, observed: Outputs, targets: Sequence[Target], schema: Schema, aim: str
     ) -> Calibration:
         """Nothing to fit."""
         return {}
@@ -45,82 +54,108 @@ class RegressionScorer:
         self,
         observed: Outputs,
         records: Sequence[Record],
-        schema: NumberSchema,
+        schema: Schema,
         calibration: Calibration,
     ) -> dict[str, Metric]:
-        """MAE, MSE, R2, and the MAE of the best constant for these very pictures (their median)."""
+        """Errors of points, or MAE, MSE, R2 and the MAE of the best constant (the median).
+
+        With several numbers each metric is the mean over them, and ``mae/<name>`` has each.
+        """
+        if isinstance(schema, PointSchema):
+            return point_metrics(observed["values"].astype(np.float64), records, schema)
         truth = _truth(records)
-        error = observed["values"][:, 0] - truth
+        error = observed["values"] - truth
         found = {
             "mae": metrics.bootstrap(lambda at: float(np.abs(error[at]).mean()), records, "lower"),
             "mse": metrics.bootstrap(lambda at: float((error[at] ** 2).mean()), records, "lower"),
             "r2": metrics.bootstrap(lambda at: _r2(truth[at], error[at]), records),
-            "mae_best_constant": Metric(
-                float(np.abs(truth - np.median(truth)).mean()), better="lower"
-            ),
+            "mae_best_constant": Metric(_constant_error(truth), better="lower"),
         }
+        if len(schema.names) > 1:
+            for name, column in zip(schema.names, np.abs(error).T, strict=True):
+                found[f"mae/{name}"] = mean_metric(column, records)
         return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
 
     def analyse(
         self,
         observed: Outputs,
         records: Sequence[Record],
-        schema: NumberSchema,
+        schema: Schema,
         calibration: Calibration,
     ) -> list[Finding]:
-        """Error by band of the target, and the worst pictures."""
+        """Error by point, or by band of the target; and the worst pictures."""
+        values = observed["values"].astype(np.float64)
+        if isinstance(schema, PointSchema):
+            return [joint_finding(values, records, schema), worst_finding(values, records, schema)]
         truth = _truth(records)
-        values = observed["values"][:, 0]
-        error = np.abs(values - truth)
-        bands = np.searchsorted(schema.edges, truth, side="right")
-        rows = []
-        for band in np.unique(bands):
-            chosen = bands == band
-            span = f"{truth[chosen].min():.4g} to {truth[chosen].max():.4g}"
-            bias = float((values - truth)[chosen].mean())
-            rows.append((span, int(chosen.sum()), f"{error[chosen].mean():.4g}", f"{bias:+.4g}"))
-        order = np.argsort(-error, kind="stable")[:SHOWN]
-        images = [
-            (records[i].image, f"{schema.name} {truth[i]:.4g}, predicted {values[i]:.4g}")
-            for i in order
-        ]
-        header = (schema.name, "pictures", "mean absolute error", "mean error")
-        constant = float(np.abs(truth - np.median(truth)).mean())
-        summary = (
-            f"The best constant for these pictures has a mean absolute error of {constant:.4g}, "
-            f"this model {error.mean():.4g}."
-        )
-        return [
-            Finding("Error by size", summary, header, rows, spoken=True),
-            Finding("Largest errors", "Worst first.", images=images),
-        ]
+        return [_bands(values, truth, schema), _largest(values, truth, records, schema)]
 
     def out_of_fold(
         self,
         features: npt.NDArray[np.float32],
         records: Sequence[Record],
-        schema: NumberSchema,
+        schema: Schema,
         seed: int,
     ) -> tuple[str, Metric] | None:
         """MAE of ridge regression, each picture predicted by a model that never saw it."""
         groups = np.unique([record.group_key for record in records], return_inverse=True)[1]
-        if groups.max() + 1 < FOLDS:
+        if groups.max() + 1 < FOLDS or isinstance(schema, PointSchema):
             return None
         truth = _truth(records)
         model = make_pipeline(StandardScaler(), RidgeCV(alphas=np.logspace(0, 5, 11)))
         folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
         guess = cross_val_predict(model, features, truth, groups=groups, cv=folds)
-        error = np.abs(guess - truth)
+        error = np.abs(guess.reshape(truth.shape) - truth)
         return "mae", metrics.bootstrap(lambda at: float(error[at].mean()), records, "lower")
 
 
-def _truth(records: Sequence[Record]) -> npt.NDArray[np.float64]:
+def _truth(records: Sequence[Record]) -> Table:
     return np.array([record.target for record in records], dtype=np.float64)
 
 
-def _r2(truth: npt.NDArray[np.float64], error: npt.NDArray[np.float64]) -> float:
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    return 1.0 - float((error**2).sum()) / spread if spread > 0 else float("nan")
+def _r2(truth: Table, error: Table) -> float:
+    """Mean over the numbers; NaN where one of them does not vary."""
+    spread = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
+    if not (spread > 0).all():
+        return float("nan")
+    return float(np.mean(1.0 - (error**2).sum(axis=0) / spread))
+
+
+def _constant_error(truth: Table) -> float:
+    return float(np.abs(truth - np.median(truth, axis=0)).mean())
+
+
+def _bands(values: Table, truth: Table, schema: NumberSchema) -> Finding:
+    """Error by band of the first number."""
+    error = np.abs(values - truth)
+    bands = np.searchsorted(schema.edges, truth[:, 0], side="right")
+    rows = []
+    for band in np.unique(bands):
+        chosen = bands == band
+        span = f"{truth[chosen, 0].min():.4g} to {truth[chosen, 0].max():.4g}"
+        bias = float((values - truth)[chosen, 0].mean())
+        rows.append((span, int(chosen.sum()), f"{error[chosen, 0].mean():.4g}", f"{bias:+.4g}"))
+    summary = (
+        f"The best constant for these pictures has a mean absolute error of "
+        f"{_constant_error(truth):.4g}, this model {error.mean():.4g}."
+    )
+    header = (schema.names[0], "pictures", "mean absolute error", "mean error")
+    return Finding("Error by size", summary, header, rows, spoken=True)
+
+
+def _largest(
+    values: Table, truth: Table, records: Sequence[Record], schema: NumberSchema
+) -> Finding:
+    """The worst pictures, by the error of their numbers relative to how far these spread."""
+    spread = truth.std(axis=0)
+    relative = np.abs(values - truth) / np.where(spread > 0, spread, 1.0)
+    order = np.argsort(-relative.max(axis=1), kind="stable")[:SHOWN]
+    images = []
+    for at in order:
+        worst = int(relative[at].argmax())
+        caption = f"{schema.names[worst]} {truth[at, worst]:.4g}, predicted {values[at, worst]:.4g}"
+        images.append((records[at].image, caption))
+    return Finding("Largest errors", "Worst first.", images=images)
 
 
 SCORER = RegressionScorer()

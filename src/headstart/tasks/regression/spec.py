@@ -1,8 +1,7 @@
-"""Targets and answers of regression: one number for each picture."""
+"""Targets and answers of regression: numbers, or points by direct coordinates."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,55 +11,33 @@ from PIL import Image
 from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import captioned
-from headstart.tasks.fields import field_names, parse_number, pick_field
+from headstart.tasks.fields import field_names
+from headstart.tasks.points import (
+    FIELD,
+    PointSchema,
+    PointsPrediction,
+    PointsTarget,
+    agree,
+    draw_points,
+    fit_points,
+    parse_points,
+    point_columns,
+    summarise_points,
+)
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
-from headstart.types import Annotation, Frame, Geometry, ImageArray, Omission, Outputs
+from headstart.tasks.regression.numbers import (
+    NumberPrediction,
+    Numbers,
+    NumberSchema,
+    claim_numbers,
+    parse_numbers,
+    summarise_numbers,
+)
+from headstart.types import Annotation, Frame, Geometry, ImageArray, Outputs, Skeleton
 
-FIELD = "value"
-
-STRATA = 5
-"""The split balances this many equally filled bands of the target."""
-
-
-@dataclasses.dataclass(frozen=True)
-class NumberSchema:
-    """What the number is.
-
-    Attributes:
-        name: the column it came from.
-        edges: inner borders of the bands that the split balances, in the target's unit.
-    """
-
-    name: str
-    edges: tuple[float, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class NumberPrediction:
-    """The answer for one picture.
-
-    Attributes:
-        name: what the number is.
-        value: the number, in the unit of the training targets.
-    """
-
-    name: str
-    value: float
-
-    @property
-    def headline(self) -> str:
-        """Name and number."""
-        return f"{self.name} {self.value:.4g}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The keys of ``predict --json``; ``label`` names the number, ``score`` has no meaning."""
-        return {
-            "label": self.name,
-            "value": self.value,
-            "score": None,
-            "scores": {self.name: self.value},
-            "unknown": None,
-        }
+Schema = NumberSchema | PointSchema
+Target = Numbers | PointsTarget
+Prediction = NumberPrediction | PointsPrediction
 
 
 class RegressionSpec:
@@ -68,106 +45,126 @@ class RegressionSpec:
 
     name = "regression"
     outputs = ("values",)
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] = ("normalise_by", "flip_pairs", "range")
     class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
-        """Exactly one field, and most of what is given in it are numbers."""
+        """Columns of coordinates, a single point, or columns of numbers."""
         names = field_names(fields)
-        if len(names) != 1:
-            return 0.0
-        texts = [text for entry in fields for text in entry.values() if text.strip()]
-        numbers = sum(parse_number(text) is not None for text in texts)
-        share = numbers / len(texts) if texts else 0.0
-        # A column named otherwise than "label" that holds numbers is meant as a number.
-        return (0.95 if names != ("label",) else 0.1) * share * (share > 0.5)
+        if names and point_columns(names):
+            return 0.95
+        if FIELD in names:
+            single = all(len(entry.get(FIELD, "").split()) < 2 for entry in fields)
+            return 0.97 if single else 0.2
+        return claim_numbers(fields)
 
     def parse(
         self,
         annotations: Sequence[Annotation],
         *,
-        schema: NumberSchema | None = None,
+        schema: Schema | None = None,
         classes: Sequence[str] = (),
         options: DatasetOptions = NO_OPTIONS,
+        skeleton: Skeleton | None = None,
     ) -> ParsedTargets:
-        """Targets are finite floats; rows without one are left out."""
-        column = schema.name if schema else pick_field(annotations, FIELD, "a column of numbers")
+        """Targets are tuples of numbers, or ``PointsTarget``."""
         if classes:
             raise DataError("a number has no classes: remove 'classes' from dataset.yaml")
-        targets = tuple(
-            parse_number(annotation.fields.get(column, "")) for annotation in annotations
-        )
-        omissions = tuple(
-            Omission(
-                annotation.image, f"{column} is no number: {annotation.fields.get(column, '')!r}"
-            )
-            for annotation, target in zip(annotations, targets, strict=True)
-            if target is None
-        )
-        values = [target for target in targets if target is not None]
-        if not values:
-            raise DataError(f"no picture has a number in the column {column!r}")
-        if schema is None:
-            if min(values) == max(values):
-                raise DataError(f"every {column} is {values[0]:g}: there is nothing to learn")
-            edges = np.unique(np.quantile(values, np.linspace(0, 1, STRATA + 1)[1:-1]))
-            schema = NumberSchema(column, tuple(float(edge) for edge in edges))
-        return ParsedTargets(schema, targets, omissions)
+        names = field_names([annotation.fields for annotation in annotations])
+        points = FIELD in names or bool(names and point_columns(names))
+        if isinstance(schema, PointSchema) or (schema is None and points):
+            return parse_points(annotations, schema, options, skeleton)
+        return parse_numbers(annotations, schema, options)
 
-    def fit(self, target: float, frame: Frame, options: DatasetOptions) -> float:
-        """A number does not depend on how the picture lies."""
-        return target
+    def fit(self, target: Target, frame: Frame, options: DatasetOptions) -> Target:
+        """Points are turned with the picture; numbers do not depend on how it lies."""
+        return fit_points(target, frame) if isinstance(target, PointsTarget) else target
 
-    def strata(self, schema: NumberSchema, target: float) -> tuple[str, ...]:
-        """The band of the number."""
-        return (str(int(np.searchsorted(schema.edges, target, side="right"))),)
+    def strata(self, schema: Schema, target: Target) -> tuple[str, ...]:
+        """The band of the first number; all points are alike."""
+        if isinstance(schema, PointSchema) or isinstance(target, PointsTarget):
+            return ("points",)
+        return (str(int(np.searchsorted(schema.edges, target[0], side="right"))),)
 
-    def summarise(self, schema: NumberSchema, targets: Sequence[float]) -> list[tuple[str, str]]:
-        """Range, mean and spread."""
-        values = np.asarray(targets, dtype=float)
-        text = (
-            f"{values.min():.4g} to {values.max():.4g}, mean {values.mean():.4g}, "
-            f"standard deviation {values.std():.4g}"
-        )
-        return [(schema.name, text)]
+    def summarise(self, schema: Schema, targets: Sequence[Any]) -> list[tuple[str, str]]:
+        """What the numbers are like, or how many of the points have labels."""
+        if isinstance(schema, PointSchema):
+            return summarise_points(schema, targets)
+        return summarise_numbers(schema, targets)
 
-    def schema_to_json(self, schema: NumberSchema) -> dict[str, Any]:
-        """``{"name": ..., "edges": [...]}``."""
-        return {"name": schema.name, "edges": list(schema.edges)}
+    def schema_to_json(self, schema: Schema) -> dict[str, Any]:
+        """``{"names": [...], "edges": [...], "range": ...}``, or the points."""
+        if isinstance(schema, PointSchema):
+            return schema.to_json()
+        limits = list(schema.range) if schema.range else None
+        return {"names": list(schema.names), "edges": list(schema.edges), "range": limits}
 
-    def schema_from_json(self, value: Mapping[str, Any]) -> NumberSchema:
+    def schema_from_json(self, value: Mapping[str, Any]) -> Schema:
         """Reads what ``schema_to_json`` wrote."""
-        return NumberSchema(value["name"], tuple(value["edges"]))
+        if "points" in value:
+            return PointSchema.from_json(value)
+        limits = value["range"]
+        return NumberSchema(
+            tuple(value["names"]),
+            tuple(value["edges"]),
+            (limits[0], limits[1]) if limits else None,
+        )
 
-    def target_to_json(self, schema: NumberSchema, target: float) -> float:
-        """The number."""
-        return target
+    def target_to_json(self, schema: Schema, target: Target) -> Any:
+        """The number, the numbers by name, or the points."""
+        if isinstance(target, PointsTarget):
+            return target.to_json()
+        if len(target) == 1 or isinstance(schema, PointSchema):
+            return target[0]
+        return dict(zip(schema.names, target, strict=True))
 
     def decode(
         self,
         outputs: Outputs,
-        schema: NumberSchema,
+        schema: Schema,
         calibration: Calibration,
         *,
         geometries: Sequence[Geometry],
         top_k: int | None = None,
-    ) -> list[NumberPrediction]:
-        """Takes ``values`` (n, 1) in the unit of the training targets."""
-        return [NumberPrediction(schema.name, float(row[0])) for row in outputs["values"]]
+    ) -> list[Prediction]:
+        """Takes ``values``: (n, numbers) in the units of the training targets, or points.
 
-    def truth(self, schema: NumberSchema, target: float) -> NumberPrediction:
-        """The number itself."""
-        return NumberPrediction(schema.name, target)
+        Points are (n, points, 2): x and y as shares of the input's width and height, 0 at its left
+        and upper border.
+        """
+        if isinstance(schema, NumberSchema):
+            rows = outputs["values"].astype(float)
+            return [NumberPrediction(schema.names, tuple(row)) for row in rows.tolist()]
+        found: list[Prediction] = []
+        for shares, geometry in zip(outputs["values"], geometries, strict=True):
+            inside = shares.astype(np.float64) * geometry.size[::-1] - 0.5
+            found.append(PointsPrediction(schema.names, geometry.to_original(inside)))
+        return found
 
-    def agreement(self, first: NumberPrediction, second: NumberPrediction) -> float:
-        """1 minus the difference relative to the larger of the two, at least 0."""
-        largest = max(abs(first.value), abs(second.value))
-        return 1.0 - min(1.0, abs(first.value - second.value) / largest) if largest else 1.0
+    def truth(self, schema: Schema, target: Target) -> Prediction:
+        """The target itself; points without a label are not a number."""
+        if isinstance(target, PointsTarget):
+            return target.as_prediction(schema.names)
+        return NumberPrediction(schema.names, target)
+
+    def agreement(self, first: Prediction, second: Prediction) -> float:
+        """1 minus the largest relative difference of numbers; share of points within a pixel."""
+        if isinstance(first, PointsPrediction) and isinstance(second, PointsPrediction):
+            return agree(first, second)
+        if isinstance(first, PointsPrediction) or isinstance(second, PointsPrediction):
+            raise TypeError("numbers are not compared with points")
+        worst = 0.0
+        for one, other in zip(first.values, second.values, strict=True):
+            largest = max(abs(one), abs(other))
+            worst = max(worst, abs(one - other) / largest if largest else 0.0)
+        return 1.0 - min(1.0, worst)
 
     def draw(
-        self, pixels: ImageArray, prediction: NumberPrediction, schema: NumberSchema
+        self, pixels: ImageArray, prediction: Prediction, schema: Schema
     ) -> Mapping[str, Image.Image]:
-        """Name and number under the picture."""
+        """Numbers under the picture, points in it."""
+        if isinstance(prediction, PointsPrediction) and isinstance(schema, PointSchema):
+            return draw_points(pixels, prediction, schema)
         return {"": captioned(pixels, [prediction.headline])}
 
 

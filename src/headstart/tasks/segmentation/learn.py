@@ -8,64 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 from torch.nn import functional
 from torchvision import tv_tensors
 
-from headstart.models.heads import Head, Maps
-from headstart.tasks.protocol import Objective, TaskDefaults
+from headstart.models.decoders import UnetHead
+from headstart.models.heads import Head
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults
 from headstart.tasks.segmentation.losses import LOSSES
-from headstart.tasks.segmentation.spec import STRIDE, MaskSchema, MaskTarget
-from headstart.types import IGNORED, Size, Stage
-
-DECODER_CHANNELS = (128, 64, 48)
-"""Of the decoder's blocks at strides 16, 8 and 4."""
+from headstart.tasks.segmentation.spec import MaskSchema, MaskTarget
+from headstart.types import IGNORED, Geometry, Stage
 
 LOSS_STRIDE = 2
 """The loss compares every second pixel: masks at full size cost twice the time of a step."""
 
 ERROR_DRAWS = 100
-
-
-class Unet(nn.Module):
-    """The U-Net decoder of segmentation-models-pytorch from stride 32 up to stride 4.
-
-    Args:
-        channels: of the maps at strides 4, 8, 16 and 32.
-        classes: number of classes.
-        dropout: probability of dropping a channel before the last layer.
-    """
-
-    def __init__(self, channels: Sequence[int], classes: int, dropout: float) -> None:
-        super().__init__()
-        # The decoder drops the first map, which is the input in its own models.
-        self.decoder = UnetDecoder([0, *channels], DECODER_CHANNELS, n_blocks=len(DECODER_CHANNELS))
-        self.classify = nn.Sequential(
-            nn.Dropout2d(dropout), nn.Conv2d(DECODER_CHANNELS[-1], classes, 1)
-        )
-
-    def forward(self, maps: Maps) -> torch.Tensor:
-        """Logits (n, classes, h / 4, w / 4)."""
-        logits: torch.Tensor = self.classify(self.decoder([maps[0], *maps]))
-        return logits
-
-
-class MaskHead(Head):
-    """Takes the last map of each stride from 4 to 32; a convolution behind them is left out.
-
-    Args:
-        stages: of the backbone.
-        classes: number of classes.
-        dropout: probability of dropping a channel.
-    """
-
-    def __init__(self, stages: Sequence[Stage], classes: int, dropout: float) -> None:
-        super().__init__()
-        taps = {stage.stride: number for number, stage in enumerate(stages[:-1])}
-        self.taps = tuple(taps[stride] for stride in (STRIDE, 8, 16, 32))
-        self.reduce = None
-        self.predict = Unet([stages[tap].channels for tap in self.taps], classes, dropout)
 
 
 class Finish(nn.Module):
@@ -79,21 +36,27 @@ class Finish(nn.Module):
 class SegmentationLearner:
     """See ``TaskLearner``."""
 
-    defaults = TaskDefaults(
-        image_size=None,
-        resize="letterbox",
-        split_stage=3,
-        bfloat16_from=0,
-        max_views=6,
-        view_budget=3_000,
-        epochs=20,
-        freeze_epochs=0,
-        batch_size=8,
-        label_smoothing=0.0,
-    )
     losses: tuple[str, ...] = tuple(LOSSES)
     higher_is_better = True
-    moves = True
+
+    def defaults(self, schema: MaskSchema) -> TaskDefaults:
+        """See ``TaskDefaults``."""
+        return TaskDefaults(
+            image_size=None,
+            resize="letterbox",
+            split_stage=3,
+            bfloat16_from=0,
+            max_views=6,
+            view_budget=3_000,
+            epochs=20,
+            freeze_epochs=0,
+            batch_size=8,
+            label_smoothing=0.0,
+        )
+
+    def moves(self, schema: MaskSchema) -> bool:
+        """A mask moves with its picture."""
+        return True
 
     def head(
         self,
@@ -103,7 +66,7 @@ class SegmentationLearner:
         dropout: float,
     ) -> Head:
         """A U-Net decoder."""
-        return MaskHead(stages, len(schema.classes), dropout)
+        return UnetHead(stages, len(schema.classes), dropout)
 
     def initialise(
         self,
@@ -115,22 +78,21 @@ class SegmentationLearner:
         """Not called: the head takes whole maps."""
         raise NotImplementedError
 
-    def place(self, target: MaskTarget, schema: MaskSchema, size: Size) -> torch.Tensor:
+    def place(self, target: MaskTarget, schema: MaskSchema, geometry: Geometry) -> torch.Tensor:
         """The upright mask (1, height, width), uint8."""
         indices = target.read(schema)
+        size = geometry.size
         if indices.shape != size:
             image = Image.fromarray(indices).resize(size[::-1], Image.Resampling.NEAREST)
             indices = np.asarray(image)
         mask: torch.Tensor = tv_tensors.Mask(torch.from_numpy(indices.copy())[None])
         return mask
 
-    def encode(
-        self, target: MaskTarget, placed: torch.Tensor | None, schema: MaskSchema
-    ) -> torch.Tensor:
+    def encode(self, target: MaskTarget, placed: Placed | None, schema: MaskSchema) -> torch.Tensor:
         """Indices of every second pixel (height / 2, width / 2), uint8."""
         if placed is None:
             raise TypeError("a mask is encoded in a view")
-        plain = placed.as_subclass(torch.Tensor)
+        plain = placed.tensor.as_subclass(torch.Tensor)
         return plain[0, 1::LOSS_STRIDE, 1::LOSS_STRIDE].contiguous()
 
     def loss(

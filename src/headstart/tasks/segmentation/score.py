@@ -21,8 +21,6 @@ Counts = npt.NDArray[np.float64]
 class SegmentationScorer:
     """See ``TaskScorer``."""
 
-    monitor = "miou"
-
     def observe(
         self,
         outputs: Outputs,

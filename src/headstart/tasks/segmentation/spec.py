@@ -28,6 +28,7 @@ from headstart.types import (
     Omission,
     Outputs,
     Size,
+    Skeleton,
 )
 
 FIELD = "mask"
@@ -153,6 +154,7 @@ class SegmentationSpec:
         schema: MaskSchema | None = None,
         classes: Sequence[str] = (),
         options: DatasetOptions = NO_OPTIONS,
+        skeleton: Skeleton | None = None,
     ) -> ParsedTargets:
         """Targets are mask files; all of them are looked into."""
         column = pick_field(annotations, FIELD, "a column of mask files")

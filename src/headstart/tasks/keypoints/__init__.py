@@ -1,0 +1,1 @@
+"""Points of one person or object, by heatmaps."""

@@ -1,0 +1,176 @@
+"""Metrics and error analysis of keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.tasks import metrics
+from headstart.tasks.keypoints.oks import oks_ap
+from headstart.tasks.keypoints.spec import SPEC
+from headstart.tasks.point_scores import (
+    Errors,
+    distances,
+    joint_finding,
+    mean_metric,
+    point_metrics,
+    references,
+    row_means,
+    worst_finding,
+)
+from headstart.tasks.points import PointSchema, PointsTarget
+from headstart.tasks.protocol import Calibration
+from headstart.types import Finding, Geometry, Metric, Outputs, Record
+
+PCK_SHARE, PCKH_SHARE = 0.2, 0.5
+PCK_STEPS = 20
+FULL_FRAME = "_full_frame"
+"""Ends the names of what was observed, and scored, without the boxes."""
+
+
+class KeypointsScorer:
+    """See ``TaskScorer``."""
+
+    def observe(
+        self,
+        outputs: Outputs,
+        records: Sequence[Record],
+        geometries: Sequence[Geometry],
+        schema: PointSchema,
+    ) -> Outputs:
+        """Points in original pixels (n, points, 2), and their scores (n, points)."""
+        answers = SPEC.decode(outputs, schema, {}, geometries=geometries)
+        return {
+            "xy": np.stack([answer.xy for answer in answers]).astype(np.float32),
+            "scores": np.array([answer.scores for answer in answers], dtype=np.float32),
+        }
+
+    def calibrate(
+        self, observed: Outputs, targets: Sequence[PointsTarget], schema: PointSchema, aim: str
+    ) -> Calibration:
+        """Nothing to fit."""
+        return {}
+
+    def score(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: PointSchema,
+        calibration: Calibration,
+    ) -> dict[str, Metric]:
+        """PCK@0.2 of the torso, PCKh@0.5, OKS-AP and errors of points, where each is defined.
+
+        Points without a torso have ``pck_auc_0.2`` instead: the mean of PCK at twenty shares of the
+        normaliser up to 0.2, because nearly every point of a face is within 0.2.
+
+        Where boxes say what is meant, the same is scored on whole pictures, whose names end in
+        ``_full_frame``.
+        """
+        found = _scores(observed["xy"].astype(np.float64), records, schema)
+        found.update(oks_ap(observed, records, schema))
+        if f"xy{FULL_FRAME}" in observed:
+            whole = _scores(observed[f"xy{FULL_FRAME}"].astype(np.float64), records, schema)
+            found.update({f"{name}{FULL_FRAME}": metric for name, metric in whole.items()})
+        return found
+
+    def analyse(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: PointSchema,
+        calibration: Calibration,
+    ) -> list[Finding]:
+        """Error by point, the worst pictures, and how much is lost without the box."""
+        xy = observed["xy"].astype(np.float64)
+        findings = [joint_finding(xy, records, schema), worst_finding(xy, records, schema)]
+        if schema.torso is not None:
+            findings.insert(0, _torsos(records, schema))
+        if f"xy{FULL_FRAME}" in observed:
+            findings.insert(0, _full_frame(observed, records, schema))
+        return findings
+
+    def out_of_fold(
+        self,
+        features: npt.NDArray[np.float32],
+        records: Sequence[Record],
+        schema: PointSchema,
+        seed: int,
+    ) -> tuple[str, Metric] | None:
+        """Pooled features do not know where something is."""
+        return None
+
+
+def _scores(xy: Errors, records: Sequence[Record], schema: PointSchema) -> dict[str, Metric]:
+    targets = [record.target for record in records]
+    apart = distances(xy, targets)
+    found: dict[str, Metric] = {}
+    if schema.torso is not None:
+        torso = np.array([target.distance(schema.torso) for target in targets])
+        found["pck_0.2"] = _pck(apart, PCK_SHARE * torso, records)
+    else:
+        found["pck_auc_0.2"] = _area(apart / references(targets, schema)[:, None], records)
+    heads = np.array([np.nan if t.head is None else t.head for t in targets], dtype=float)
+    found["pckh_0.5"] = _pck(apart, PCKH_SHARE * heads, records)
+    found.update(point_metrics(xy, records, schema))
+    return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
+
+
+def _pck(apart: Errors, limits: npt.NDArray[np.float64], records: Sequence[Record]) -> Metric:
+    """Share of labelled points within a limit, over all points of pictures that have one.
+
+    Args:
+        apart: distances (n, points); NaN without a label.
+        limits: (n,); NaN for pictures that do not count.
+        records: the pictures.
+    """
+    counted = np.isfinite(apart) & np.isfinite(limits)[:, None]
+    right = np.where(counted, apart, np.inf) <= np.where(np.isfinite(limits), limits, 0.0)[:, None]
+    hits, totals = (right & counted).sum(axis=1), counted.sum(axis=1)
+
+    def share(at: npt.NDArray[np.intp]) -> float:
+        total = totals[at].sum()
+        return float(hits[at].sum() / total) if total else float("nan")
+
+    return metrics.bootstrap(share, records)
+
+
+def _area(relative: Errors, records: Sequence[Record]) -> Metric:
+    """Mean of PCK at ``PCK_STEPS`` shares of the normaliser up to ``PCK_SHARE``."""
+    limits = PCK_SHARE * (np.arange(PCK_STEPS) + 1) / PCK_STEPS
+    reached = (relative[:, :, None] <= limits).mean(axis=2)
+    return mean_metric(
+        row_means(np.where(np.isfinite(relative), reached, np.nan)), records, "higher"
+    )
+
+
+def _torsos(records: Sequence[Record], schema: PointSchema) -> Finding:
+    without = sum(
+        bool(np.isnan(record.target.distance(schema.torso))) for record in records if schema.torso
+    )
+    text = (
+        f"PCK@0.2 counts a point as right within 0.2 of the distance between "
+        f"{schema.names[schema.torso[0]]} and {schema.names[schema.torso[1]]}. "
+        if schema.torso
+        else ""
+    )
+    text += f"{without} of {len(records)} pictures show no whole torso and do not count."
+    return Finding("Torso", text, spoken=bool(without))
+
+
+def _full_frame(observed: Outputs, records: Sequence[Record], schema: PointSchema) -> Finding:
+    crops, whole = (
+        _scores(observed[name].astype(np.float64), records, schema)
+        for name in ("xy", f"xy{FULL_FRAME}")
+    )
+    name, on_crops = next(iter(crops.items()))
+    text = (
+        f"{name} is {on_crops.value:.3f} on crops around the given boxes and "
+        f"{whole[name].value:.3f} on whole pictures, which is what a camera without a detector "
+        "gives."
+    )
+    return Finding("Without boxes", text, spoken=True)
+
+
+SCORER = KeypointsScorer()
