@@ -15,6 +15,7 @@ from headstart.types import Size
 MIN_SIDE = 32
 """Smallest side of the training size in pixels: the last feature map has one cell there."""
 
+Schedule = Literal["one-cycle", "cosine", "plateau", "constant"]
 Strategy = Literal["features", "finetune", "full"]
 DATASET_FILE = "dataset.yaml"
 
@@ -65,6 +66,9 @@ class TrainConfig(BaseModel):
     freeze_epochs: Annotated[int | None, Field(ge=0, le=10_000)] = None
     # Peak learning rate of the head in the second phase; the stages get lr * stage_lr_factor.
     lr: Annotated[float | None, Field(gt=0, le=10)] = None
+    # How learning rates change: one-cycle rises and falls, cosine falls, plateau halves after 5
+    # epochs without progress on validation, constant stays.
+    schedule: Schedule = "one-cycle"
     # Peak learning rate of the first phase, which starts from the solution of a convex problem.
     head_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
     # What training minimises; None takes the task's default.
@@ -82,7 +86,7 @@ class TrainConfig(BaseModel):
     views: Annotated[int | None, Field(ge=0, le=100)] = None
     # How far augmented views are from the picture, and which mirror images mean the same.
     augment: Literal["light", "standard"] = "standard"
-    flip: Literal["none", "horizontal", "both"] = "horizontal"
+    flip: Literal["none", "horizontal", "both"] | None = None
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
     # Decides views, order and dropout; the split does not depend on it.

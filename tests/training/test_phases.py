@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from headstart.data.loader import EpochOrder, Item
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
-from headstart.training.module import TransferModule
+from headstart.training.module import Score, TransferModule
 from training.small import Counting, KilledError, Killing, Small, same_state
 
 PHASES = ("head", "finetune")
@@ -284,3 +285,38 @@ def test_dropout_changes_what_is_learned(
     network.head.predict.get_submodule("0").p = 0.0
     small.phases(tmp_path, network).train(QuietProgress())
     assert not same_state(network.head, whole[0].head)
+
+
+def rates(run: Path, phase: str) -> list[float]:
+    return [line["lr"] for line in journal(run) if line["phase"] == phase]
+
+
+def test_schedules_change_the_rate_as_they_say(small: Small, tmp_path: Path) -> None:
+    """The rate of the first group at the end of each of the 3 epochs; its peak is 0.03."""
+    found = {}
+    for schedule in ("one-cycle", "cosine", "plateau", "constant"):
+        train(small, tmp_path / schedule, schedule=schedule)
+        found[schedule] = rates(tmp_path / schedule, "finetune")
+    assert found["constant"] == pytest.approx([0.03] * 3)
+    # By hand: half a cosine over 3 epochs is at 3/4, 1/4 and 0 of its height.
+    assert found["cosine"] == pytest.approx([0.0225, 0.0075, 0.0], abs=1e-6)
+    assert found["plateau"] == pytest.approx([0.03] * 3)
+    assert found["one-cycle"][0] > found["one-cycle"][1] > found["one-cycle"][2]
+    assert found["one-cycle"][2] < 0.003
+
+
+def test_a_plateau_halves_the_rate_and_survives_a_kill(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A learner whose metric never moves: after five epochs without progress comes the half."""
+    monkeypatch.setattr(TransferModule, "validation_score", lambda module: Score(0.5, 0.0, 1.0))
+    longer = dataclasses.replace(small, plan=dataclasses.replace(small.plan, epochs=9))
+    settings = {"schedule": "plateau", "patience": 50}
+    train(longer, tmp_path / "whole", **settings)
+    found = rates(tmp_path / "whole", "finetune")
+    assert found[0] == pytest.approx(0.03)
+    assert found[-1] == pytest.approx(0.015)
+    with pytest.raises(KilledError):
+        train(longer, tmp_path / "killed", Killing(7 * steps_an_epoch(small)), **settings)
+    train(longer, tmp_path / "killed", **settings)
+    assert rates(tmp_path / "killed", "finetune") == found

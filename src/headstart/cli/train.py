@@ -61,6 +61,9 @@ def train(
     threshold_aim: Annotated[
         str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
     ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="one-cycle, cosine, plateau or constant.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
     image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
     resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,

@@ -126,6 +126,7 @@ def _metrics(inputs: RunInputs, evaluation: Evaluation) -> dict[str, Any]:
         "backbone": inputs.config.backbone,
         "strategy": inputs.plan.strategy,
         "seed": inputs.config.seed,
+        **tasks.spec(inputs.manifest.task).facts(inputs.manifest.schema),
     }
     if inputs.out_of_fold is not None:
         name, metric = inputs.out_of_fold
@@ -214,7 +215,9 @@ def _data_rows(manifest: Manifest) -> list[Sequence[str]]:
         dict(spec.summarise(manifest.schema, [r.target for r in manifest.on(side)]))
         for side in SPLITS
     ]
-    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    # A side may lack what another one has, such as pictures without a label.
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [(name, *(column.get(name, "0") for column in columns)) for name in names]
     return [("pictures", *(str(len(manifest.on(side))) for side in SPLITS)), *rows]
 
 

@@ -118,6 +118,9 @@ class TaskSpec(Protocol):
     def schema_from_json(self, value: Mapping[str, Any]) -> Any:
         """Reads what ``schema_to_json`` wrote."""
 
+    def facts(self, schema: Any) -> dict[str, str]:
+        """Entries of ``metrics.json`` without which the scores cannot be understood."""
+
     def target_to_json(self, schema: Any, target: Any) -> Any:
         """The target as plain values; equal ones mean the same."""
 
@@ -230,6 +233,7 @@ class TaskDefaults:
         lr: peak learning rate of the head in the second phase.
         batch_size: pictures in a step.
         label_smoothing: share of the target that is spread over all classes.
+        may_mirror: whether a mirrored picture means the same, or what changes in it is known.
     """
 
     image_size: Size | None = (224, 224)
@@ -243,6 +247,7 @@ class TaskDefaults:
     lr: float = 1e-3
     batch_size: int = 32
     label_smoothing: float = 0.1
+    may_mirror: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

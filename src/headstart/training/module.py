@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
+from headstart.config import Schedule
 from headstart.data.loader import Batch
 from headstart.models.network import Rest, parameter_groups
 from headstart.tasks.protocol import Objective, TaskLearner
+
+PLATEAU_EPOCHS = 5
+"""Epochs without progress after which the plateau schedule halves the learning rates."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,7 @@ class PhaseSettings:
         stage_lr_factor: learning rate of the stages, as a share of ``lr``.
         weight_decay: of weights with more than one dimension.
         objective: what the task's loss minimises.
+        schedule: how learning rates change.
         patience: epochs without progress on validation before the phase ends.
         batch_size: pictures a step.
         seed: decides order, views and dropout, with the epoch.
@@ -38,6 +43,7 @@ class PhaseSettings:
     stage_lr_factor: float
     weight_decay: float
     objective: Objective
+    schedule: Schedule
     patience: int
     batch_size: int
     seed: int
@@ -90,7 +96,7 @@ class Scores:
 
 
 class TransferModule(pl.LightningModule):
-    """One-cycle AdamW on the rest of the network.
+    """AdamW on the rest of the network.
 
     Args:
         rest: the part that trains.
@@ -108,6 +114,8 @@ class TransferModule(pl.LightningModule):
         self._settings = settings
         self._steps = steps
         self._scores = Scores(learner, rest.head, settings.objective.loss)
+        self._plateau: ReduceLROnPlateau | None = None
+        self._plateau_state: dict[str, Any] = {}
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the scores of the epoch before."""
@@ -129,13 +137,30 @@ class TransferModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Loss and monitored metric of all validation pictures together."""
-        score = self._scores.result()
+        score = self.validation_score()
         self.log_dict(
             {"val_loss": score.loss, "val_metric": score.metric, "val_error": score.error}
         )
+        if self._plateau is not None:
+            # Lightning itself would do it after the checkpoint of the epoch was written: a resumed
+            # run would then wait for one epoch more.
+            self._plateau.step(score.metric)
+
+    def validation_score(self) -> Score:
+        """Of all validation pictures of this epoch."""
+        return self._scores.result()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps how long the metric has made no progress."""
+        if self._plateau is not None:
+            checkpoint["plateau"] = self._plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back, before the optimizer is made."""
+        self._plateau_state = checkpoint.get("plateau", {})
 
     def configure_optimizers(self) -> Any:
-        """AdamW, one-cycle over all steps of the phase (L. N. Smith, arXiv 1803.09820)."""
+        """AdamW with the schedule of the settings."""
         groups = parameter_groups(
             self.rest,
             self._settings.lr,
@@ -143,10 +168,21 @@ class TransferModule(pl.LightningModule):
             self._settings.weight_decay,
         )
         optimizer = torch.optim.AdamW(groups)
-        schedule = OneCycleLR(
-            optimizer, max_lr=[group["lr"] for group in groups], total_steps=max(2, self._steps)
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        steps = max(2, self._steps)
+        scheduler: dict[str, Any]
+        if self._settings.schedule == "constant":
+            return optimizer
+        if self._settings.schedule == "plateau":
+            mode: Literal["max", "min"] = "max" if self._learner.higher_is_better else "min"
+            self._plateau = ReduceLROnPlateau(optimizer, mode, 0.5, PLATEAU_EPOCHS)
+            if self._plateau_state:
+                self._plateau.load_state_dict(self._plateau_state)
+            return optimizer
+        if self._settings.schedule == "cosine":
+            scheduler = {"scheduler": CosineAnnealingLR(optimizer, steps), "interval": "step"}
+        else:
+            # L. N. Smith and N. Topin, Super-Convergence, arXiv 1708.07120.
+            rates = [group["lr"] for group in groups]
+            cycle = OneCycleLR(optimizer, max_lr=rates, total_steps=steps)
+            scheduler = {"scheduler": cycle, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}

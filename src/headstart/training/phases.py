@@ -133,6 +133,7 @@ class Phases:
             stage_lr_factor=config.stage_lr_factor,
             weight_decay=config.weight_decay,
             objective=Objective(plan.loss, settled(config.label_smoothing)),
+            schedule=config.schedule,
             patience=config.patience,
             batch_size=plan.batch_size,
             seed=config.seed,

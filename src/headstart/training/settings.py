@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.config import MIN_SIDE, TrainConfig
 from headstart.errors import ConfigError
-from headstart.tasks.protocol import TaskLearner
+from headstart.tasks.protocol import TaskDefaults, TaskLearner
 from headstart.types import Size
 
 Value = TypeVar("Value")
@@ -33,13 +33,10 @@ def settle(
         sizes: (height, width) of some of the pictures in pixels.
 
     Raises:
-        ConfigError: the task has no such loss.
+        ConfigError: the task has no such loss, or its pictures cannot be mirrored.
     """
     defaults = learner.defaults(schema)
-    if config.loss is not None and config.loss not in learner.losses:
-        raise ConfigError(
-            [f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}"]
-        )
+    _check(config, learner, defaults)
     found = {
         "loss": learner.losses[0],
         "image_size": defaults.image_size or fitting_size(sizes),
@@ -47,10 +44,24 @@ def settle(
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
         "label_smoothing": defaults.label_smoothing,
+        "flip": "horizontal" if defaults.may_mirror else "none",
     }
     return config.model_copy(
         update={name: value for name, value in found.items() if getattr(config, name) is None}
     )
+
+
+def _check(config: TrainConfig, learner: TaskLearner, defaults: TaskDefaults) -> None:
+    problems = []
+    if config.loss is not None and config.loss not in learner.losses:
+        problems.append(f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}")
+    if config.flip not in (None, "none") and not defaults.may_mirror:
+        problems.append(
+            f"--flip must be none, got {config.flip!r}: which points change places in a mirrored "
+            "picture is not known (flip_pairs in dataset.yaml says it)"
+        )
+    if problems:
+        raise ConfigError(problems)
 
 
 def settled(value: Value | None) -> Value:

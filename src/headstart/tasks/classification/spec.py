@@ -123,6 +123,10 @@ class ClassificationSpec:
         """Reads ``{"classes": [...]}``."""
         return ClassSchema(tuple(value["classes"]))
 
+    def facts(self, schema: ClassSchema) -> dict[str, str]:
+        """The scores speak for themselves."""
+        return {}
+
     def target_to_json(self, schema: ClassSchema, target: int) -> str:
         """The class's name."""
         return schema.classes[target]

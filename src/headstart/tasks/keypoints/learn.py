@@ -66,10 +66,11 @@ class KeypointsLearner:
             bfloat16_from=0,
             max_views=6,
             view_budget=14_000,
-            epochs=24,
+            epochs=30,
             freeze_epochs=0,
             batch_size=16,
             label_smoothing=0.0,
+            may_mirror=bool(schema.skeleton.flip_pairs),
         )
 
     def moves(self, schema: PointSchema) -> bool:

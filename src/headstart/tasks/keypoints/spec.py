@@ -10,7 +10,7 @@ from PIL import Image
 
 from headstart.config import DatasetOptions
 from headstart.tasks.fields import field_names
-from headstart.tasks.keypoints.heatmaps import peaks
+from headstart.tasks.keypoints.heatmaps import SIGMA, STRIDE, peaks
 from headstart.tasks.points import (
     FIELD,
     PointSchema,
@@ -78,6 +78,10 @@ class KeypointsSpec:
     def schema_from_json(self, value: Mapping[str, Any]) -> PointSchema:
         """Reads what ``schema_to_json`` wrote."""
         return PointSchema.from_json(value)
+
+    def facts(self, schema: PointSchema) -> dict[str, str]:
+        """What errors are divided by, and how wide the targets are."""
+        return {"normaliser": schema.normaliser, "sigma": f"{SIGMA:g} cells of {STRIDE} pixels"}
 
     def target_to_json(self, schema: PointSchema, target: PointsTarget) -> dict[str, Any]:
         """The points."""

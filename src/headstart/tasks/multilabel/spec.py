@@ -145,6 +145,10 @@ class MultilabelSpec:
         """Reads ``{"classes": [...]}``."""
         return LabelSchema(tuple(value["classes"]))
 
+    def facts(self, schema: LabelSchema) -> dict[str, str]:
+        """The scores speak for themselves."""
+        return {}
+
     def target_to_json(self, schema: LabelSchema, target: Target) -> dict[str, list[str]]:
         """``{"labels": [...]}``, with ``"unknown": [...]`` where some are not known."""
         value = {"labels": list(_names(schema, target, PRESENT))}

@@ -123,6 +123,7 @@ class RegressionLearner:
             view_budget=12_000,
             epochs=30,
             freeze_epochs=0,
+            may_mirror=bool(schema.skeleton.flip_pairs),
         )
 
     def moves(self, schema: Schema) -> bool:

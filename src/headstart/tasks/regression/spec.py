@@ -110,6 +110,10 @@ class RegressionSpec:
             (limits[0], limits[1]) if limits else None,
         )
 
+    def facts(self, schema: Schema) -> dict[str, str]:
+        """What errors of points are divided by."""
+        return {"normaliser": schema.normaliser} if isinstance(schema, PointSchema) else {}
+
     def target_to_json(self, schema: Schema, target: Target) -> Any:
         """The number, the numbers by name, or the points."""
         if isinstance(target, PointsTarget):

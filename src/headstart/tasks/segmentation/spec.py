@@ -230,6 +230,10 @@ class SegmentationSpec:
         """Reads what ``schema_to_json`` wrote."""
         return MaskSchema(tuple(value["classes"]), Coding.from_json(value["coding"]))
 
+    def facts(self, schema: MaskSchema) -> dict[str, str]:
+        """The scores speak for themselves."""
+        return {}
+
     def target_to_json(self, schema: MaskSchema, target: MaskTarget) -> dict[str, Any]:
         """File, content and orientation."""
         return {
