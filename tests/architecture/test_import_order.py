@@ -28,7 +28,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "tasks.*.learn_points",
         "tasks.*.losses",
         "tasks.*.score",
-        "tasks.learn_points",
+        "tasks.learn_*",
     ),
     ("training",),
     ("evaluation",),

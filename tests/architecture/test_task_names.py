@@ -11,6 +11,10 @@ import pytest
 from architecture.sources import Finding, listing, package_sources, task_names
 
 
+# Words of a file format that happen to be the name of a task.
+FORMAT_WORDS = frozenset({("headstart/data/readers/coco_keypoints.py", "'keypoints'")})
+
+
 def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """(line, text) of every string except docstrings; an f-string gives its constant parts."""
     bare = {
@@ -86,6 +90,9 @@ def test_no_file_outside_tasks_names_a_task() -> None:
     assert outside, "no file outside tasks/"
     names = all_names()
     found = [f for file, source in outside.items() for f in name_findings(file, source, names)]
+    used = {(finding.file, finding.name) for finding in found}
+    assert used >= FORMAT_WORDS, "an exemption that nothing needs"
+    found = [finding for finding in found if (finding.file, finding.name) not in FORMAT_WORDS]
     assert not found, listing(found)
 
 

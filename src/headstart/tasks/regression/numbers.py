@@ -50,6 +50,16 @@ class NumberPrediction:
     values: Numbers
 
     @property
+    def name(self) -> str:
+        """Of the first number."""
+        return self.names[0]
+
+    @property
+    def value(self) -> float:
+        """The first number."""
+        return self.values[0]
+
+    @property
     def headline(self) -> str:
         """Names and numbers."""
         pairs = zip(self.names, self.values, strict=True)
