@@ -10,7 +10,6 @@ import pytest
 
 from architecture.sources import Finding, listing, package_sources, task_names
 
-
 # Words of a file format that happen to be the name of a task.
 FORMAT_WORDS = frozenset({("headstart/data/readers/coco_keypoints.py", "'keypoints'")})
 

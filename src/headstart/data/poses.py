@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import DataError, needing_extra
 
 POINTS = "points"
 """Name of the field: ``x,y,v`` for each point, separated by spaces, in pixels.
@@ -12,6 +16,22 @@ The picture is the stored one; the origin is the centre of the top-left pixel. v
 """
 
 _SIDES = (("left", "right"), ("l", "r"))
+
+
+def load_mat(file: Path) -> Mapping[str, Any]:
+    """Variables of a MATLAB file; structures are objects with attributes.
+
+    Raises:
+        DataError: it cannot be read.
+        MissingExtraError: the extra ``train`` is not installed.
+    """
+    with needing_extra("Reading MATLAB files", "train"):
+        from scipy.io import loadmat
+    try:
+        found: Mapping[str, Any] = loadmat(file, squeeze_me=True, struct_as_record=False)
+    except Exception as error:  # scipy raises many kinds for damaged files
+        raise DataError(f"{file} is no readable MATLAB file: {error}") from error
+    return found
 
 
 def points_text(triples: Sequence[tuple[float, float, int]]) -> str:

@@ -66,7 +66,7 @@ class KeypointsLearner:
             bfloat16_from=0,
             max_views=6,
             view_budget=14_000,
-            epochs=30,
+            epochs=22,
             freeze_epochs=0,
             batch_size=16,
             label_smoothing=0.0,
