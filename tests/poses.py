@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from headstart.types import ImageArray, Size
 from pictures import write_picture
@@ -88,63 +89,155 @@ def coco_person(
     }
 
 
-def write_leeds(root: Path, count: int = 6, *, extended: bool = False) -> Path:
-    """Writes ``images/im0001.jpg`` and so on, and ``joints.mat``; the last joint is hidden."""
+CAMERA = """\
+500 0 320
+0 400 240
+0 0 1
+
+0 0 0 0
+
+1 0 0
+0 1 0
+0 0 1
+
+-20 10 5
+
+640 480
+"""
+"""An ``rgb.cal`` with numbers to reckon with by hand."""
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Writes a JSON file; folders are made. Not-a-number is written as Python writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def touch(root: Path, *files: str) -> Path:
+    """Makes empty files: readers open no picture."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    return root
+
+
+def coco_content(
+    images: Mapping[int, str], people: Sequence[Mapping[str, Any]], names: Sequence[str] = NAMES
+) -> dict[str, Any]:
+    """A COCO file's content; people get an id and the category 1 unless they have one."""
+    category = {"id": 1, "name": "person", "keypoints": list(names), "skeleton": [[1, 3], [2, 3]]}
+    return {
+        "images": [{"id": key, "file_name": name} for key, name in images.items()],
+        "annotations": [
+            {"id": at, "category_id": 1, **person} for at, person in enumerate(people, start=100)
+        ],
+        "categories": [category],
+    }
+
+
+def mpii_person(image: str, **changes: Any) -> dict[str, Any]:
+    """A person of MPII's JSON; joint k is at (10 + k, 20 + k), counted from 1."""
+    person = {
+        "image": image,
+        "center": [30.0, 40.0],
+        "scale": 0.2,
+        "joints": [[10.0 + at, 20.0 + at] for at in range(16)],
+        "joints_vis": [1] * 16,
+    }
+    return {**person, **changes}
+
+
+def write_mpii_json(root: Path, count: int = 12) -> Path:
+    """Writes ``annot/train.json``, ``annot/valid.json`` and the pictures."""
+    people = []
+    for at in range(count):
+        write_picture(root / f"images/{at:03}.png", make_pose(at)[0])
+        people.append(mpii_person(f"{at:03}.png"))
+    write_json(root / "annot/train.json", people[: count // 2])
+    write_json(root / "annot/valid.json", people[count // 2 :])
+    return root
+
+
+def mat_struct(entries: Sequence[Mapping[str, Any]]) -> npt.NDArray[Any]:
+    """A MATLAB structure array (1, n); what an entry lacks is empty, as MATLAB has it."""
+    names = list(dict.fromkeys(name for entry in entries for name in entry))
+    found = np.empty((1, len(entries)), dtype=[(name, object) for name in names])
+    for at, entry in enumerate(entries):
+        for name in names:
+            found[name][0, at] = entry.get(name, np.zeros((0, 0)))
+    return found
+
+
+def write_mpii_mat(
+    root: Path, pictures: Mapping[str, Sequence[Mapping[str, Any]]], train: Sequence[int]
+) -> Path:
+    """Writes ``mpii_human_pose_v1_u12_1.mat``.
+
+    Args:
+        root: folder to write.
+        pictures: people by the name of the picture, as fields of ``annorect``.
+        train: 1 for each picture of the training split, 0 for those of the test.
+    """
     from scipy.io import savemat
 
-    joints = np.zeros((3, 14, count))
-    for at in range(count):
-        pixels, _ = make_pose(at)
-        write_picture(root / f"images/im{at + 1:04}.jpg", pixels)
-        joints[0, :, at] = np.arange(14) + 1 + at
-        joints[1, :, at] = 20 + np.arange(14)
-    # Hidden: 1 in the first set, 0 in the extension.
-    joints[2] = 1.0 if extended else 0.0
-    joints[2, 13] = 0.0 if extended else 1.0
-    savemat(root / "joints.mat", {"joints": joints.transpose(1, 0, 2) if extended else joints})
-    return root
-
-
-def write_mpii_json(root: Path, count: int = 6, **changes: Any) -> Path:
-    """Writes ``images`` and ``annot/train.json``: 16 joints a person, counted from 1."""
     entries = []
-    for at in range(count):
-        write_picture(root / f"images/{at:03}.jpg", make_pose(at)[0])
-        entry = {
-            "image": f"{at:03}.jpg",
-            "joints": [[n + 1.0, n + 2.0] for n in range(16)],
-            "joints_vis": [1] * 15 + [0],
-            "center": [65.0, 49.0],
-            "scale": 0.25,
-        }
-        entries.append({**entry, **changes} if at == 0 else entry)
-    (root / "annot").mkdir(parents=True, exist_ok=True)
-    (root / "annot/train.json").write_text(json.dumps(entries), encoding="utf-8")
+    for video, (name, people) in enumerate(pictures.items(), start=7):
+        entry: dict[str, Any] = {"image": mat_struct([{"name": name}]), "vididx": float(video)}
+        if people:
+            entry["annorect"] = mat_struct(people)
+        entries.append(entry)
+    release = mat_struct(
+        [{"annolist": mat_struct(entries), "img_train": np.array([train], dtype=np.uint8)}]
+    )
+    root.mkdir(parents=True, exist_ok=True)
+    savemat(root / "mpii_human_pose_v1_u12_1.mat", {"RELEASE": release})
     return root
 
 
-def write_frames(root: Path, people: Sequence[str] = ("ann", "bob"), count: int = 3) -> Path:
-    """Writes ``<person>/walk/000.jpg`` with ``000.json`` beside it."""
+def write_joints(root: Path, joints: npt.ArrayLike, variable: str = "joints") -> Path:
+    """Writes ``joints.mat``."""
+    from scipy.io import savemat
+
+    root.mkdir(parents=True, exist_ok=True)
+    savemat(root / "joints.mat", {variable: np.asarray(joints)})
+    return root
+
+
+def write_leeds(root: Path, count: int = 12) -> Path:
+    """Writes ``joints.mat`` of the original set and ``images/im0001.png`` and so on."""
+    for at in range(count):
+        write_picture(root / f"images/im{at + 1:04}.png", make_pose(at)[0])
+    joints = np.random.default_rng(5).uniform(1, 48, (3, 14, count))
+    joints[2] = 0
+    return write_joints(root, joints)
+
+
+def write_human_frames(
+    root: Path, people: Sequence[str] = ("S1", "S5", "S9"), count: int = 4
+) -> Path:
+    """Writes ``S1/walking/000.png`` with ``000.json`` and so on for each person."""
     for number, person in enumerate(people):
         for at in range(count):
-            pixels, (points,) = make_pose(10 * number + at)
-            write_picture(root / person / f"walk/{at:03}.jpg", pixels)
-            content = {"names": list(NAMES), "joints_2d": points, "bbox": [5, 6, 70, 80]}
-            path = root / person / f"walk/{at:03}.json"
-            path.write_text(json.dumps(content), encoding="utf-8")
+            pixels, (points,) = make_pose(1000 * number + at)
+            path = write_picture(root / person / f"walking/{at:03}.png", pixels)
+            content = {"keypoints_2d": points, "names": NAMES, "bbox": [0, 0, 128, 96]}
+            write_json(path.with_suffix(".json"), content)
     return root
 
 
-def write_head_pose(root: Path, people: Sequence[str] = ("01", "02"), count: int = 3) -> Path:
-    """Writes frames with poses, and a calibration whose projection can be worked out by hand."""
-    calibration = [[500, 0, 64], [0, 500, 48], [0, 0, 1], [0, 0, 0, 0]]
-    calibration += [[1, 0, 0], [0, 1, 0], [0, 0, 1], [10, 0, 0], [128, 96]]
-    text = "\n".join(" ".join(map(str, row)) for row in calibration)
-    for person in people:
+def pose_text(x: float, y: float, z: float) -> str:
+    """A pose file of the Biwi database: rotation, and the head's place in millimetres."""
+    return f"1 0 0 \n0 1 0 \n0 0 1 \n\n{x} {y} {z} \n"
+
+
+def write_head_pose(root: Path, people: Sequence[str] = ("01", "02", "03"), count: int = 4) -> Path:
+    """Writes ``01/rgb.cal``, ``01/frame_00000_rgb.png``, ``01/frame_00000_pose.txt`` and so on."""
+    for number, person in enumerate(people):
         for at in range(count):
-            pixels, _ = make_pose(at)
+            pixels, _ = make_pose(1000 * number + at)
             write_picture(root / person / f"frame_{at:05}_rgb.png", pixels)
-            pose = f"1 0 0\n0 1 0\n0 0 1\n\n{at * 20 - 10} 40 1000\n"
-            (root / person / f"frame_{at:05}_pose.txt").write_text(pose, encoding="utf-8")
-        (root / person / "rgb.cal").write_text(text, encoding="utf-8")
+            pose = root / person / f"frame_{at:05}_pose.txt"
+            pose.write_text(pose_text(20 * at, -10, 995), encoding="utf-8")
+        (root / person / "rgb.cal").write_text(CAMERA, encoding="utf-8")
     return root

@@ -85,7 +85,7 @@ class TrainConfig(BaseModel):
     # Augmented views stored for each training picture, beside the plain one.
     views: Annotated[int | None, Field(ge=0, le=100)] = None
     # How far augmented views are from the picture, and which mirror images mean the same.
-    augment: Literal["light", "standard"] = "standard"
+    augment: Literal["light", "standard"] | None = None
     flip: Literal["none", "horizontal", "both"] | None = None
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None

@@ -17,18 +17,24 @@ from pictures import (
     write_mask_folders,
     write_split_folders,
 )
-from poses import write_coco, write_frames, write_head_pose, write_leeds, write_mpii_json
+from poses import (
+    write_coco,
+    write_head_pose,
+    write_human_frames,
+    write_leeds,
+    write_mpii_json,
+)
 
 # One data set in the layout of each reader: a new reader adds its line.
 EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "class-folders": lambda root: write_split_folders(root, {"train": 2, "test": 1}),
     "coco-keypoints": lambda root: write_coco(root, 6),
-    "mpii": lambda root: write_mpii_json(root, 6),
-    "leeds-sports": lambda root: write_leeds(root, 6),
-    "human-frames": write_frames,
-    "biwi-head-pose": write_head_pose,
     "mask-folders": lambda root: write_mask_folders(root, 2),
     "csv": lambda root: write_class_table(root, 2),
+    "mpii": lambda root: write_mpii_json(root, 6),
+    "leeds-sports": lambda root: write_leeds(root, 6),
+    "human-frames": lambda root: write_human_frames(root, ("S1", "S9"), 3),
+    "biwi-head-pose": lambda root: write_head_pose(root, ("01", "02"), 3),
 }
 
 READERS = readers.readers()

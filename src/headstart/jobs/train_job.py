@@ -165,7 +165,7 @@ def _views(
     targets = (
         MovingTargets(spec, learner, manifest.schema) if learner.moves(manifest.schema) else None
     )
-    augmentation = Augmentation(config.augment, settled(config.flip))
+    augmentation = Augmentation(settled(config.augment), settled(config.flip))
     maker = ViewMaker(preprocess, config.seed, augmentation, targets)
     prefix, _ = network.split(plan.split_stage)
     if plan.live:

@@ -44,6 +44,7 @@ def settle(
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
         "label_smoothing": defaults.label_smoothing,
+        "augment": defaults.augment,
         "flip": "horizontal" if defaults.may_mirror else "none",
     }
     return config.model_copy(

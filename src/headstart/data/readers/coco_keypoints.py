@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.config import DatasetOptions
-from headstart.data.poses import POINTS, pairs_from_names, points_text
+from headstart.data.poses import (
+    AREA,
+    POINTS,
+    begins_with_any,
+    find_picture,
+    is_number,
+    load_json,
+    nothing_left,
+    pairs_from_names,
+    points_text,
+    separate,
+    strays,
+)
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
 from headstart.types import Annotation, Box, DataListing, Omission, Skeleton, Split
 
 SIGN = b'"keypoints"'
-LOOKED_AT = 1 << 18
-"""Bytes at either end of a JSON file in which the sign of keypoints is looked for."""
+LISTS = ("images", "annotations", "categories")
+
+MAX_FILES = 50
+"""A folder with more JSON files has one for each picture, which is another layout."""
 
 EXAMPLES = 3
 
@@ -25,8 +37,10 @@ EXAMPLES = 3
 class CocoKeypoints:
     """``person_keypoints.json`` beside the pictures, or one file for each side.
 
-    Points count from the centre of the top-left pixel (0, 0), as pycocotools takes them; boxes are
-    (x, y, width, height) of the corner. The format: https://cocodataset.org/#format-data.
+    Points are 0-indexed places of pixels (https://cocodataset.org/#format-data) and are taken as
+    they are, (0, 0) being the centre of the top-left pixel, as pycocotools compares them; boxes are
+    (x, y, width, height) "measured from the top left image corner", which is the form wanted here.
+    The bones of a category count points from 1.
     """
 
     name = "coco-keypoints"
@@ -42,39 +56,27 @@ class CocoKeypoints:
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every person with the fields ``points`` and ``area``."""
         files = [data] if data.is_file() else _files(data)
-        root = data.parent if data.is_file() else data
-        if root.name == "annotations" and data.is_file():
+        root = data if data.is_dir() else data.parent
+        if data.is_file() and root.name == "annotations":
             root = root.parent
-        sides = {file: _side(file) if len(files) > 1 else None for file in files}
-        if len(files) > 1 and None in sides.values():
-            names = ", ".join(file.name for file in files)
-            raise DataError(
-                f"{root} holds several keypoint files ({names}), whose names do not all say a side "
-                "of the split: give one of them"
-            )
-        annotations: list[Annotation] = []
-        omissions: list[Omission] = []
-        notes: list[str] = []
-        skeletons: set[Skeleton] = set()
-        for file, side in sides.items():
-            found = _CocoFile(file, root, side)
-            skeletons.add(found.skeleton)
-            annotations += found.annotations()
-            omissions += found.omissions
-            notes += found.notes()
-        if len(skeletons) != 1:
+        found = [_CocoFile(file, root, side) for file, side in _sides(root, files).items()]
+        annotations, doubles = separate(a for file in found for a in file.annotations())
+        omissions = [omission for file in found for omission in file.omissions] + doubles
+        notes = [note for file in found for note in file.notes()]
+        if len({file.skeleton for file in found}) > 1:
             raise DataError(f"the keypoint files of {root} do not have the same keypoints")
         if not annotations:
-            shown = "; ".join(f"{o.image}: {o.reason}" for o in omissions[:EXAMPLES])
-            raise DataError(f"{root} holds no usable keypoints ({shown or 'no annotation'})")
+            raise nothing_left(root, omissions, notes)
+        if data.is_dir():  # beside one file of several lie the pictures of the others
+            mentioned = {path for file in found for path in file.paths.values() if path}
+            omissions.extend(strays(root, mentioned))
         return DataListing(
             root,
             self.name,
-            tuple(annotations),
+            annotations,
             tuple(omissions),
             tuple(notes),
-            ("flip_pairs",),
-            skeletons.pop(),
+            skeleton=found[0].skeleton,
         )
 
 
@@ -84,98 +86,108 @@ class _CocoFile:
     def __init__(self, file: Path, root: Path, side: Split | None) -> None:
         self._file, self._root, self._side = file, root, side
         content = _load(file)
-        self._images = {entry["id"]: entry for entry in content["images"]}
-        self._people: Sequence[Mapping[str, Any]] = content["annotations"]
         _check_unique(file, "image", [entry["id"] for entry in content["images"]])
-        _check_unique(file, "annotation", [a["id"] for a in self._people if "id" in a])
-        self.skeleton = _skeleton(file, content["categories"])
+        _check_unique(file, "annotation", [a["id"] for a in content["annotations"] if "id" in a])
+        self._images = {entry["id"]: str(entry.get("file_name", "")) for entry in content["images"]}
+        self._people: Sequence[Mapping[str, Any]] = content["annotations"]
+        self._category, self.skeleton = _category(file, content["categories"])
+        places = (".", "images", file.stem.rpartition("_")[2])
+        folders = (*places, f"images/{places[-1]}")
+        self.paths = {key: find_picture(root, n, folders) for key, n in self._images.items()}
         self.omissions: list[Omission] = []
         self._skipped: Counter[str] = Counter()
 
     def annotations(self) -> Iterator[Annotation]:
         """Every usable person; fills ``omissions``."""
-        paths = {key: self._path(entry) for key, entry in self._images.items()}
-        used = set()
+        settled, skipped = set(), set()
         for person in self._people:
-            key = person.get("image_id")
+            key = _key(person.get("image_id"))
             if key not in self._images:
-                named = f"annotation {person.get('id', '?')}"
-                self.omissions.append(Omission(named, f"there is no image with the id {key!r}"))
+                named = f"{self._file.name} annotation {person.get('id', '?')}"
+                reason = f"there is no image with the id {person.get('image_id')!r}"
+                self.omissions.append(Omission(named, reason))
                 continue
-            used.add(key)
-            if person.get("iscrowd"):
-                self._skipped["of crowds"] += 1
-                continue
-            image = self._name(key)
-            path = paths[key]
-            try:
-                points = self._points(person)
-                box = _box(person)
-            except DataError as error:
-                self.omissions.append(Omission(image, str(error)))
-                continue
-            if not points:
-                self._skipped["without a labelled point"] += 1
-            elif path is not None:
-                fields = {POINTS: points, "area": str(person.get("area", ""))}
-                name = path.relative_to(self._root).as_posix()
-                yield Annotation(path, name, fields, self._side, None, box)
-        for key, path in paths.items():
+            path = self.paths[key]
             if path is None:
-                self.omissions.append(Omission(self._name(key), "no such file"))
-            elif key not in used:
-                self.omissions.append(Omission(self._name(key), "it has no annotation"))
+                continue
+            kind = self._reason_to_skip(person)
+            if kind is not None:
+                self._skipped[kind] += 1
+                skipped.add(key)
+                continue
+            settled.add(key)
+            name = path.relative_to(self._root).as_posix()
+            try:
+                fields = {POINTS: self._points(person), **_area(person)}
+                yield Annotation(path, name, fields, self._side, None, _box(person))
+            except DataError as error:
+                self.omissions.append(Omission(name, f"annotation {person.get('id')}: {error}"))
+        for key, path in self.paths.items():
+            if path is None:
+                named = self._images[key] or f"{self._file.name} image {key}"
+                self.omissions.append(Omission(named, "no such file"))
+            elif key not in settled:
+                name = path.relative_to(self._root).as_posix()
+                reason = "all of its annotations are skipped" if key in skipped else ""
+                self.omissions.append(Omission(name, reason or "it has no annotation"))
 
     def notes(self) -> Iterator[str]:
         """What was skipped, in numbers."""
-        for kind, count in self._skipped.items():
+        for kind, count in sorted(self._skipped.items()):
             yield f"{self._file.name}: {count} annotations {kind} are skipped"
 
-    def _name(self, key: Any) -> str:
-        return str(self._images[key].get("file_name", key))
-
-    def _path(self, entry: Mapping[str, Any]) -> Path | None:
-        """Where the picture lies: as it is named, or in ``images``, or in the folder of a side."""
-        named = Path(str(entry.get("file_name", "")).replace("\\", "/"))
-        side = self._file.stem.rpartition("_")[2]
-        folders = (".", "images", side, f"images/{side}")
-        for candidate in (named, Path(named.name)):
-            for folder in folders:
-                path = self._root / folder / candidate
-                if named.name and path.is_file():
-                    return path
+    def _reason_to_skip(self, person: Mapping[str, Any]) -> str | None:
+        if person.get("category_id", self._category) != self._category:
+            return "of categories without keypoints"
+        if person.get("iscrowd"):
+            return "of crowds"
+        values = person.get("keypoints")
+        if values is None or (isinstance(values, list) and values and not any(values[2::3])):
+            return "without a labelled point"
         return None
 
     def _points(self, person: Mapping[str, Any]) -> str:
-        """The field; empty when no point has a label."""
-        values = person.get("keypoints") or []
-        wanted = 3 * len(self.skeleton.names)
-        if len(values) != wanted:
-            raise DataError(f"an annotation has {len(values)} keypoint values instead of {wanted}")
-        triples = [(values[i], values[i + 1], values[i + 2]) for i in range(0, wanted, 3)]
-        if not all(_is_number(value) for triple in triples for value in triple):
-            raise DataError("an annotation has keypoints that are no finite numbers")
-        if not any(v for _, _, v in triples):
-            return ""
-        return points_text([(float(x), float(y), int(v)) for x, y, v in triples])
+        """The field.
+
+        Raises:
+            DataError: the values are not three for each point, or no numbers.
+        """
+        values, wanted = person["keypoints"], 3 * len(self.skeleton.names)
+        if not isinstance(values, list) or len(values) != wanted:
+            count = len(values) if isinstance(values, list) else "no"
+            raise DataError(f"it has {count} keypoint values instead of {wanted}")
+        wrong = [value for value in values if not is_number(value)]
+        if wrong:
+            raise DataError(f"its keypoints are no finite numbers, got {wrong[0]!r:.40}")
+        unknown = [v for v in values[2::3] if v not in (0, 1, 2)]
+        if unknown:
+            raise DataError(f"visibility must be 0, 1 or 2, got {unknown[0]}")
+        return points_text(
+            [(values[i], values[i + 1], int(values[i + 2])) for i in range(0, wanted, 3)]
+        )
 
 
 def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} is no readable JSON: {error}") from error
+    content = load_json(file)
+    lists = content if isinstance(content, dict) else {}
     missing = [
         name
-        for name in ("images", "annotations", "categories")
-        if not isinstance(content, dict) or not isinstance(content.get(name), list)
+        for name in LISTS
+        if not isinstance(lists.get(name), list)
+        or not all(isinstance(entry, dict) for entry in lists[name])
     ]
     if missing:
         raise DataError(f"{file} lacks the lists {', '.join(missing)} of a COCO file")
-    if any("id" not in entry for entry in content["images"]):
+    if any(_key(entry.get("id")) is None for entry in lists["images"]):
         raise DataError(f"{file}: an image has no id")
-    found: Mapping[str, Any] = content
-    return found
+    if any("id" in entry and _key(entry["id"]) is None for entry in lists["annotations"]):
+        raise DataError(f"{file}: the id of an annotation is neither a number nor a text")
+    return lists
+
+
+def _key(value: Any) -> int | float | str | None:
+    """An id; None for what cannot be one."""
+    return value if isinstance(value, int | float | str) else None
 
 
 def _check_unique(file: Path, kind: str, keys: Sequence[Any]) -> None:
@@ -185,39 +197,63 @@ def _check_unique(file: Path, kind: str, keys: Sequence[Any]) -> None:
         raise DataError(f"{file}: {len(twice)} {kind} ids occur more than once, such as {shown}")
 
 
-def _skeleton(file: Path, categories: Sequence[Mapping[str, Any]]) -> Skeleton:
+def _category(file: Path, categories: Sequence[Mapping[str, Any]]) -> tuple[Any, Skeleton]:
+    """Id and points of the one category that has points."""
     named = [category for category in categories if category.get("keypoints")]
     if len(named) != 1:
         found = ", ".join(str(category.get("name")) for category in named) or "none"
         raise DataError(f"{file}: exactly one category must have keypoints, found {found}")
     names = tuple(str(name) for name in named[0]["keypoints"])
-    # Bones count from 1.
-    bones = tuple((int(a) - 1, int(b) - 1) for a, b in named[0].get("skeleton") or ())
-    if any(not 0 <= at < len(names) for bone in bones for at in bone):
-        raise DataError(f"{file}: the skeleton names keypoints that do not exist")
-    return Skeleton(names, bones, pairs_from_names(names))
+    if len(set(names)) < len(names):
+        raise DataError(f"{file}: two keypoints have the same name; found {', '.join(names)}")
+    bones = named[0].get("skeleton") or []
+    for bone in bones:
+        ends = bone if isinstance(bone, list) else []
+        if len(ends) != 2 or any(end not in range(1, len(names) + 1) for end in ends):
+            raise DataError(
+                f"{file}: the skeleton names keypoints that do not exist: a bone must be two "
+                f"numbers from 1 to {len(names)}, got {bone}"
+            )
+    pairs = tuple((int(first) - 1, int(second) - 1) for first, second in bones)
+    return named[0].get("id"), Skeleton(names, pairs, pairs_from_names(names))
 
 
 def _box(person: Mapping[str, Any]) -> Box | None:
     values = person.get("bbox")
     if values is None:
         return None
-    if len(values) != 4 or not all(map(_is_number, values)) or min(values[2:]) <= 0:
-        raise DataError(f"an annotation has the box {values}, which has no area")
+    good = isinstance(values, list) and len(values) == 4 and all(map(is_number, values))
+    if not good or min(values[2:]) <= 0:
+        raise DataError(f"it has the box {values}, which has no area")
     x, y, width, height = map(float, values)
     return (x, y, width, height)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _area(person: Mapping[str, Any]) -> dict[str, str]:
+    area: Any = person.get("area")
+    return {AREA: f"{area:.8g}"} if is_number(area) and area > 0 else {}
+
+
+def _sides(root: Path, files: Sequence[Path]) -> dict[Path, Split | None]:
+    """The side of each file by its name; a file alone has none."""
+    if len(files) == 1:
+        return {files[0]: None}
+    if not files:
+        raise DataError(f"{root} holds no JSON file with keypoints")
+    sides = {file: _side(file) for file in files}
+    if None in sides.values() or len(set(sides.values())) < len(files):
+        names = ", ".join(file.name for file in files)
+        raise DataError(
+            f"{root} holds several keypoint files ({names}), whose names do not all say a side "
+            "of the split, or say one twice: give the path of one of them"
+        )
+    return sides
 
 
 def _side(file: Path) -> Split | None:
     words = file.stem.lower().replace("-", "_").split("_")
-    found = [
-        SPLIT_NAMES[w.rstrip("0123456789")] for w in words if w.rstrip("0123456789") in SPLIT_NAMES
-    ]
-    return found[-1] if found else None
+    found = [SPLIT_NAMES.get(word.rstrip("0123456789")) for word in words]
+    return next((side for side in reversed(found) if side), None)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -225,21 +261,19 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     for place in (folder, folder / "annotations"):
-        found = [path for path in sorted(place.glob("*.json")) if _has_sign(path)]
+        files = sorted(place.glob("*.json"))
+        found = [path for path in files if _has_sign(path)] if len(files) <= MAX_FILES else []
         if found:
             return found
     return []
 
 
 def _has_sign(file: Path) -> bool:
-    """Whether a JSON file speaks of keypoints, near its start or its end."""
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(LOOKED_AT)
-            stream.seek(max(0, file.stat().st_size - LOOKED_AT))
-            return SIGN in start or SIGN in stream.read(LOOKED_AT)
-    except OSError:
+    """Whether a JSON file looks like COCO and speaks of keypoints, in its name or at an end."""
+    lists = [f'"{name}"'.encode() for name in LISTS]
+    if not begins_with_any(file, lists, end=True):
         return False
+    return "keypoints" in file.stem.lower() or begins_with_any(file, [SIGN], end=True)
 
 
 READER = CocoKeypoints()

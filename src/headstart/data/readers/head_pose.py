@@ -1,126 +1,197 @@
-"""Head poses of the Kinect set of ETH Zurich: the centre of the head as one point."""
+"""The Biwi Kinect head pose database: one head a picture, its centre given in space."""
 
 from __future__ import annotations
 
-import re
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.config import DatasetOptions
-from headstart.data.poses import POINTS, points_text
+from headstart.data.poses import POINTS, nothing_left, points_text
 from headstart.errors import DataError
+from headstart.runtime.images import is_image_path, iter_images
 from headstart.types import Annotation, DataListing, Omission, Skeleton
 
 CALIBRATION = "rgb.cal"
-POSE = re.compile(r"(?P<frame>.+)_pose\.txt")
+PICTURE = "_rgb"
+POSE = "_pose"
+
+SKELETON = Skeleton(("head_centre",))
+
+SEEN_TWICE: Mapping[str, str] = {"15": "03", "18": "05", "21": "02", "22": "07"}
+"""Recordings of a person who is in an earlier one: 24 recordings show 20 people.
+
+From the loader of the database in huggingface/datasets (``_sequence_to_subject_map``).
+"""
+
+RECORDINGS = frozenset(f"{number:02}" for number in range(1, 25))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Camera:
+    """The colour camera.
+
+    Attributes:
+        matrix: (3, 3), from millimetres in front of it to pixels.
+        rotation: (3, 3), from the depth camera's axes to its own.
+        translation: (3,) in millimetres.
+        distorted: whether the file gives a lens distortion.
+    """
+
+    matrix: npt.NDArray[np.float64]
+    rotation: npt.NDArray[np.float64]
+    translation: npt.NDArray[np.float64]
+    distorted: bool
+
+    def project(self, place: npt.NDArray[np.float64]) -> tuple[float, float]:
+        """Where a place (3,) of the depth camera, in millimetres, is in the picture: (x, y).
+
+        Raises:
+            DataError: it lies behind the camera.
+        """
+        x, y, z = self.matrix @ (self.rotation @ place + self.translation)
+        if z <= 0:
+            raise DataError("the head lies behind the camera")
+        return float(x / z), float(y / z)
 
 
 class HeadPose:
-    """``01/frame_00003_rgb.png`` with ``frame_00003_pose.txt``, and ``rgb.cal`` for each person.
+    """Folders ``01`` to ``24`` with ``rgb.cal``, ``frame_00003_rgb.png``, ``frame_00003_pose.txt``.
 
-    The pose file has a rotation (3 x 3) and the centre of the head in millimetres from the depth
-    camera. The colour camera's calibration brings it into the picture: pixel = K (R x + t), divided
-    by its third coordinate (G. Fanelli et al., IJCV 2013). Lens distortion is left out, as in the
-    systems that report on this set.
+    A pose is a rotation (3, 3) and the centre of the head in millimetres before the depth camera,
+    whose own calibration is the identity; ``rgb.cal`` holds the colour camera's matrix, four
+    numbers of distortion, its rotation and translation, and the size of the picture. The centre is
+    projected as OpenCV does: (0, 0) is the centre of the top-left pixel. The course of fast.ai
+    leaves out rotation and translation, which moves points by about a dozen pixels.
     """
 
     name = "biwi-head-pose"
     priority = 41
-    layout = "head poses of the Kinect: 01/frame_00003_rgb.png, frame_00003_pose.txt and rgb.cal"
+    layout = "Biwi head pose: 01/rgb.cal, 01/frame_00003_rgb.png and 01/frame_00003_pose.txt"
 
     def claims(self, data: Path) -> bool:
-        """Folders with ``rgb.cal`` and pose files."""
-        if not data.is_dir():
-            return False
-        return any(
-            next(file.parent.glob("*_pose.txt"), None) is not None
-            for file in data.glob(f"*/{CALIBRATION}")
-        )
+        """Some folder has a calibration and a pose, by their names."""
+        return any(_has_pose(folder) for folder in _recordings(data))
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
-        """Lists every frame with the field ``points``: the centre of the head."""
+        """Lists every picture with the field ``points``; the person is its group."""
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
-        for calibration in sorted(data.glob(f"*/{CALIBRATION}")):
-            person = calibration.parent
-            intrinsics, rotation, translation = _calibration(calibration)
-            for file in sorted(person.glob("*_pose.txt")):
-                match = POSE.fullmatch(file.name)
-                picture = _picture(person, match["frame"] if match else "")
-                image = (picture or file).relative_to(data).as_posix()
-                if picture is None:
-                    omissions.append(Omission(image, "no picture belongs to this pose"))
+        notes: list[str] = []
+        recordings = _recordings(data)
+        people = {folder: _person(folder, recordings) for folder in recordings}
+        for folder in recordings:
+            camera = _camera(folder / CALIBRATION)
+            if camera.distorted:
+                shown = (folder / CALIBRATION).relative_to(data).as_posix()
+                notes.append(f"the lens distortion in {shown} is not applied")
+            pictures, poses = _frames(folder)
+            for frame in sorted({*pictures, *poses}):
+                path, pose = pictures.get(frame), poses.get(frame)
+                known = path or pose or folder
+                image = known.relative_to(data).as_posix()
+                if path is None or pose is None:
+                    reason = f"it has no {frame}{POSE}.txt" if path else "it has no picture"
+                    omissions.append(Omission(image, reason))
                     continue
                 try:
-                    centre = _numbers(file, 12)[9:]
-                    x, y = project(centre, intrinsics, rotation, translation)
+                    x, y = camera.project(_centre(pose))
                 except DataError as error:
                     omissions.append(Omission(image, str(error)))
                     continue
                 fields = {POINTS: points_text([(x, y, 2)])}
-                annotations.append(Annotation(picture, image, fields, None, person.name))
-            posed = {a.path for a in annotations}
-            omissions += [
-                Omission(path.relative_to(data).as_posix(), "it has no pose file")
-                for path in sorted(person.glob("*_rgb.*"))
-                if path not in posed and not path.with_name(_pose_name(path)).is_file()
-            ]
+                annotations.append(Annotation(path, image, fields, None, people[folder]))
         if not annotations:
-            raise DataError(f"{data} holds no frame with a pose")
-        skeleton = Skeleton(("head_centre",))
-        return DataListing(data, self.name, tuple(annotations), tuple(omissions), (), (), skeleton)
+            raise nothing_left(data, omissions, notes)
+        omissions.extend(_others(data, recordings))
+        twice = sorted(f"{f.name} and {p}" for f, p in people.items() if f.name != p)
+        if twice:
+            notes.append(f"recordings of one person stay on one side: {', '.join(twice)}")
+        return DataListing(
+            data, self.name, tuple(annotations), tuple(omissions), tuple(notes), skeleton=SKELETON
+        )
 
 
-def project(
-    point: npt.NDArray[np.float64],
-    intrinsics: npt.NDArray[np.float64],
-    rotation: npt.NDArray[np.float64],
-    translation: npt.NDArray[np.float64],
-) -> tuple[float, float]:
-    """Where a point in space appears in the picture, as (x, y) in pixels.
+def _recordings(data: Path) -> list[Path]:
+    """Folders with a calibration, here or one level below as some archives unpack."""
+    if not data.is_dir():
+        return []
+    for pattern in (f"*/{CALIBRATION}", f"*/*/{CALIBRATION}"):
+        found = sorted(file.parent for file in data.glob(pattern))
+        if found:
+            return found
+    return []
 
-    Args:
-        point: (3,), in millimetres.
-        intrinsics: (3, 3) of the camera.
-        rotation: (3, 3) from the point's coordinates to the camera's.
-        translation: (3,), in millimetres.
+
+def _has_pose(folder: Path) -> bool:
+    return any(path.stem.endswith(POSE) and path.suffix == ".txt" for path in folder.iterdir())
+
+
+def _person(folder: Path, recordings: Sequence[Path]) -> str:
+    """The first recording of a person, when these are the recordings of the database."""
+    original = {recording.name for recording in recordings} <= RECORDINGS
+    return SEEN_TWICE.get(folder.name, folder.name) if original else folder.name
+
+
+def _frames(folder: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Pictures and poses by the name of the frame."""
+    pictures, poses = {}, {}
+    for path in sorted(folder.iterdir()):
+        if path.stem.endswith(PICTURE) and is_image_path(path):
+            pictures[path.stem.removesuffix(PICTURE)] = path
+        elif path.stem.endswith(POSE) and path.suffix == ".txt":
+            poses[path.stem.removesuffix(POSE)] = path
+    return pictures, poses
+
+
+def _others(data: Path, recordings: Sequence[Path]) -> Iterator[Omission]:
+    """Pictures that are no frame of a recording."""
+    for path in iter_images(data):
+        image = path.relative_to(data).as_posix()
+        if not path.stem.endswith(PICTURE):
+            yield Omission(image, f"its name does not end in {PICTURE}")
+        elif path.parent not in recordings:
+            yield Omission(image, f"its folder has no {CALIBRATION}")
+
+
+def _camera(file: Path) -> _Camera:
+    """Reads a calibration.
 
     Raises:
-        DataError: the point lies behind the camera.
+        DataError: it does not hold the numbers of one.
     """
-    seen = intrinsics @ (rotation @ point + translation)
-    if not np.isfinite(seen).all() or seen[2] <= 0:
-        raise DataError(f"its head lies behind the camera ({point.tolist()})")
-    return float(seen[0] / seen[2]), float(seen[1] / seen[2])
+    numbers = np.array(list(_numbers(file)))
+    # Matrix, distortion, rotation, translation and, not in every copy, width and height.
+    if len(numbers) not in (25, 27) or not np.isfinite(numbers).all():
+        raise DataError(
+            f"{file} must hold the 25 or 27 finite numbers of a camera, got {len(numbers)}: "
+            "copy it from the archive again"
+        )
+    matrix, rotation = numbers[:9].reshape(3, 3), numbers[13:22].reshape(3, 3)
+    return _Camera(matrix, rotation, numbers[22:25], bool(numbers[9:13].any()))
 
 
-def _calibration(
-    file: Path,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Intrinsics (9 numbers), 4 of distortion, rotation (9), translation (3), then the size."""
-    numbers = _numbers(file, 25)
-    return numbers[:9].reshape(3, 3), numbers[13:22].reshape(3, 3), numbers[22:25]
+def _centre(file: Path) -> npt.NDArray[np.float64]:
+    """The place of the head (3,) in millimetres.
+
+    Raises:
+        DataError: the file does not hold a rotation and a place.
+    """
+    numbers = np.array(list(_numbers(file)))
+    if len(numbers) != 12 or not np.isfinite(numbers).all():
+        raise DataError(f"{file.name} must hold 12 finite numbers, got {len(numbers)}")
+    return numbers[9:]
 
 
-def _numbers(file: Path, count: int) -> npt.NDArray[np.float64]:
+def _numbers(file: Path) -> Iterator[float]:
     try:
-        numbers = np.array([float(text) for text in file.read_text(encoding="utf-8").split()])
+        words = file.read_text(encoding="utf-8").split()
+        yield from map(float, words)
     except (OSError, ValueError) as error:
-        raise DataError(f"{file.name} cannot be read: {error}") from error
-    if len(numbers) < count or not np.isfinite(numbers[:count]).all():
-        raise DataError(f"{file.name} must hold {count} finite numbers, got {len(numbers)}")
-    return numbers
-
-
-def _picture(folder: Path, frame: str) -> Path | None:
-    found = [path for path in sorted(folder.glob(f"{frame}_rgb.*")) if frame]
-    return found[0] if found else None
-
-
-def _pose_name(picture: Path) -> str:
-    return f"{picture.stem.removesuffix('_rgb')}_pose.txt"
+        raise DataError(f"{file} is no readable text of numbers: {error}") from error
 
 
 READER = HeadPose()

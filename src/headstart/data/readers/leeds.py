@@ -1,18 +1,27 @@
-"""Leeds Sports Pose and its extension: ``joints.mat`` and numbered pictures."""
+"""Leeds Sports Pose and its extended training set: one person a picture, joints in MATLAB."""
 
 from __future__ import annotations
 
-import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from headstart.config import DatasetOptions
-from headstart.data.poses import POINTS, load_mat, pairs_from_names, points_text
+from headstart.data.poses import (
+    POINTS,
+    load_mat,
+    nothing_left,
+    pairs_from_names,
+    points_text,
+)
 from headstart.errors import DataError
 from headstart.runtime.images import is_image_path
 from headstart.types import Annotation, DataListing, Omission, Skeleton, Split
-
-FILE = "joints.mat"
 
 NAMES = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -20,99 +29,146 @@ NAMES = (
     *("neck", "head_top"),
 )
 BONES = (
-    *((0, 1), (1, 2), (5, 4), (4, 3), (6, 7), (7, 8), (11, 10), (10, 9), (12, 13)),
-    *((8, 12), (9, 12), (2, 8), (3, 9), (2, 3)),
+    *((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 12)),
+    *((11, 10), (10, 9), (9, 12), (12, 13), (8, 2), (9, 3)),
 )
-ORIGINAL = 2000
-"""Pictures of the first set: the first half trains and the second tests, as its authors say."""
+SKELETON = Skeleton(NAMES, BONES, pairs_from_names(NAMES))
+
+FILE = "joints.mat"
+
+TRAINED = 1000
+"""Of the 2000 pictures of Leeds Sports Pose the first ones are for training, the rest for tests."""
+
+_PICTURE = re.compile(r"im0*(\d+)", re.IGNORECASE)
 
 
-class LeedsSports:
-    """``joints.mat`` with ``images/im0001.jpg`` and so on.
+class Leeds:
+    """``joints.mat`` beside ``images/im0001.jpg`` and so on, which are numbered from 1.
 
-    Counted from 1, as MATLAB does: 1 is subtracted. The first set (3 x 14 x n) marks hidden joints
-    with 1; its extension (14 x 3 x n) marks labelled ones with 1, and gives hidden ones no place.
-    S. Johnson and M. Everingham, BMVC 2010 and CVPR 2011.
+    Its variable ``joints`` counts pixels from 1, as MATLAB does: 1 is subtracted. The original set
+    (3, 14, pictures) holds x, y and 1 for a hidden joint, and every joint has a place; the extended
+    set (14, 3, pictures) holds x, y and 1 for a joint with a label, and no place for the others.
+    The read-me files of the sets (http://sam.johnson.io/research/lsp.html, lspet.html) call both
+    "visibility"; that 1 means hidden in the first shows in its pictures, and programs that train on
+    both invert it.
     """
 
     name = "leeds-sports"
     priority = 43
-    layout = f"Leeds Sports Pose: {FILE} beside images/im0001.jpg, ..."
+    layout = "Leeds Sports Pose: joints.mat beside images/im0001.jpg and so on"
 
     def claims(self, data: Path) -> bool:
-        """The MATLAB file and the folder of pictures."""
-        return data.is_dir() and (data / FILE).is_file() and (data / "images").is_dir()
+        """``joints.mat`` with a numbered picture, by their names."""
+        root = _root(data)
+        return root is not None and bool(_pictures(root))
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every picture with the field ``points``."""
-        joints, hidden_is_one = _joints(data / FILE)
-        count = joints.shape[2]
-        pictures = {
-            _number(path): path
-            for path in sorted((data / "images").iterdir())
-            if is_image_path(path)
-        }
+        root = _root(data)
+        if root is None:
+            raise DataError(f"{data} holds no {FILE}")
+        joints, original = _joints(root / FILE)
+        pictures = _pictures(root)
+        halves = original and len(joints) == 2 * TRAINED
         annotations: list[Annotation] = []
-        omissions: list[Omission] = []
-        for at in range(count):
-            path = pictures.pop(at + 1, None)
-            if path is None:
-                omissions.append(Omission(f"images/im{at + 1:04}.jpg", "no such file"))
+        omissions = list(_unknown(pictures, len(joints), root))
+        for number, values in enumerate(joints, start=1):
+            paths = pictures.get(number, [])
+            if len(paths) != 1:
+                reason = "no such file" if not paths else f"{len(paths)} pictures have this number"
+                omissions.append(Omission(f"im{number:0{4 if original else 5}}", reason))
                 continue
-            name = path.relative_to(data).as_posix()
-            points = _points(joints[:, :, at], hidden_is_one)
-            if points is None:
-                omissions.append(Omission(name, "none of its joints has a label"))
+            image = paths[0].relative_to(root).as_posix()
+            if not np.isfinite(values).all():
+                reason = f"entry {number} of {FILE} holds a value that is no finite number"
+                omissions.append(Omission(image, reason))
                 continue
-            side: Split | None = None
-            if hidden_is_one and count == ORIGINAL:
-                side = "train" if at < ORIGINAL // 2 else "test"
-            annotations.append(Annotation(path, name, {POINTS: points}, side))
-        omissions += [
-            Omission(path.relative_to(data).as_posix(), f"{FILE} has no joints for it")
-            for path in pictures.values()
-        ]
+            points = _triples(values, original)
+            if not any(v for _, _, v in points):
+                omissions.append(Omission(image, "none of its joints has a label"))
+                continue
+            side: Split | None = ("train" if number <= TRAINED else "test") if halves else None
+            annotations.append(Annotation(paths[0], image, {POINTS: points_text(points)}, side))
         if not annotations:
-            raise DataError(f"{data / FILE}: none of its {count} joints belongs to a picture")
+            raise nothing_left(root, omissions, ())
+        notes = []
+        if halves:
+            notes.append(f"the first {TRAINED} pictures are for training, the others for the test")
         return DataListing(
-            data,
+            root,
             self.name,
             tuple(annotations),
             tuple(omissions),
-            (),
-            ("flip_pairs",),
-            Skeleton(NAMES, BONES, pairs_from_names(NAMES)),
+            tuple(notes),
+            skeleton=SKELETON,
         )
 
 
-def _joints(file: Path) -> tuple[Any, bool]:
-    """Joints as (3, 14, n), and whether 1 in the third row means hidden."""
-    joints = load_mat(file).get("joints")
-    shape = getattr(joints, "shape", None)
-    if joints is not None and shape is not None and len(shape) == 3:
-        if shape[:2] == (3, len(NAMES)):
-            return joints, True
-        if shape[:2] == (len(NAMES), 3):
-            return joints.transpose(1, 0, 2), False
+def _root(data: Path) -> Path | None:
+    """The folder of the file of joints."""
+    if data.name == FILE and data.is_file():
+        return data.parent
+    return data if (data / FILE).is_file() else None
+
+
+def _joints(file: Path) -> tuple[npt.NDArray[np.float64], bool]:
+    """The array (pictures, 14, 3), and whether it is that of the original set.
+
+    Raises:
+        DataError: the array has another shape, or holds no numbers.
+    """
+    found: Any = np.asarray(load_mat(file, "joints"))
+    # A set of one picture loses its last axis.
+    shaped = found[:, :, None] if found.ndim == 2 else found
+    if shaped.ndim != 3 or shaped.dtype.kind not in "fiub" or shaped.shape[2] == 0:
+        raise DataError(f"{file}: 'joints' must hold numbers in three axes, got {found.shape}")
+    if shaped.shape[:2] == (3, len(NAMES)):
+        return shaped.transpose(2, 1, 0).astype(np.float64), True
+    if shaped.shape[:2] == (len(NAMES), 3):
+        return shaped.transpose(2, 0, 1).astype(np.float64), False
     raise DataError(
-        f"{file}: an array 'joints' of 3 x {len(NAMES)} x n or {len(NAMES)} x 3 x n is needed, "
-        f"got {shape}"
+        f"{file}: 'joints' must be (3, {len(NAMES)}, pictures) or ({len(NAMES)}, 3, pictures), "
+        f"got {found.shape}"
     )
 
 
-def _points(joints: Any, hidden_is_one: bool) -> str | None:
-    triples = []
-    for x, y, mark in joints.T.tolist():
-        inside = math.isfinite(x) and math.isfinite(y) and (x > 0 or y > 0)
-        labelled = inside if hidden_is_one else inside and mark == 1
-        visible = 1 if hidden_is_one and mark == 1 else 2
-        triples.append((x - 1.0, y - 1.0, visible if labelled else 0))
-    return points_text(triples) if any(v for _, _, v in triples) else None
+def _triples(values: npt.NDArray[np.float64], original: bool) -> list[tuple[float, float, int]]:
+    """Points of one picture (14, 3), counted from 0."""
+    marks = values[:, 2] != 0
+    visible = np.where(marks, 1, 2) if original else np.where(marks, 2, 0)
+    return [
+        (float(x) - 1, float(y) - 1, int(v))
+        for (x, y), v in zip(values[:, :2], visible, strict=True)
+    ]
 
 
-def _number(path: Path) -> int:
-    digits = "".join(c for c in path.stem if c.isdigit())
-    return int(digits) if digits else -1
+def _folder(root: Path) -> Path:
+    return root / "images" if (root / "images").is_dir() else root
 
 
-READER = LeedsSports()
+def _pictures(root: Path) -> Mapping[int, Sequence[Path]]:
+    """Pictures by their number."""
+    found: dict[int, list[Path]] = defaultdict(list)
+    for path in sorted(_folder(root).iterdir()):
+        named = _PICTURE.fullmatch(path.stem)
+        if named and is_image_path(path):
+            found[int(named[1])].append(path)
+    return found
+
+
+def _unknown(pictures: Mapping[int, Sequence[Path]], count: int, root: Path) -> Sequence[Omission]:
+    """Pictures whose number the file does not reach, and those without a number."""
+    beyond = [
+        Omission(path.relative_to(root).as_posix(), f"{FILE} has only {count} entries")
+        for number, paths in pictures.items()
+        if not 1 <= number <= count
+        for path in paths
+    ]
+    return beyond + [
+        Omission(path.relative_to(root).as_posix(), "its name is not im and a number")
+        for path in sorted(_folder(root).iterdir())
+        if is_image_path(path) and not _PICTURE.fullmatch(path.stem)
+    ]
+
+
+READER = Leeds()

@@ -1,16 +1,32 @@
-"""MPII Human Pose: the original MATLAB file, or the JSON files that followed it."""
+"""MPII Human Pose: people in frames of videos, from the MATLAB file or from the JSON files."""
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.config import DatasetOptions
-from headstart.data.poses import POINTS, load_mat, pairs_from_names, points_text
-from headstart.data.readers import SPLIT_NAMES
+from headstart.data.poses import (
+    HEAD,
+    NO_LABEL,
+    POINTS,
+    Triple,
+    begins_with_any,
+    find_picture,
+    is_number,
+    load_json,
+    load_mat,
+    nothing_left,
+    pairs_from_names,
+    points_text,
+    separate,
+    strays,
+)
 from headstart.errors import DataError
 from headstart.types import Annotation, Box, DataListing, Omission, Skeleton, Split
 
@@ -20,172 +36,332 @@ NAMES = (
     *("right_wrist", "right_elbow", "right_shoulder"),
     *("left_shoulder", "left_elbow", "left_wrist"),
 )
-"""In the order of the ids 0 to 15 of the original."""
-
 BONES = (
-    *((0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9)),
-    *((10, 11), (11, 12), (12, 7), (7, 13), (13, 14), (14, 15)),
+    *((0, 1), (1, 2), (2, 6), (5, 4), (4, 3), (3, 6), (6, 7), (7, 8), (8, 9)),
+    *((10, 11), (11, 12), (12, 7), (15, 14), (14, 13), (13, 7)),
 )
-HEIGHT = 200.0
-"""The original's ``scale`` is a person's height in units of this many pixels."""
+SKELETON = Skeleton(NAMES, BONES, pairs_from_names(NAMES))
+
+PERSON_HEIGHT = 200
+"""Height in pixels of a person whose scale is 1."""
 
 HEAD_SHARE = 0.6
-"""PCKh takes this share of the diagonal of the head's rectangle for the length of the head."""
+"""Of the head rectangle's diagonal: the length that the PCKh of MPII divides errors by."""
 
-FILES = ("mpii_human_pose", "annot")
-EXAMPLES = 3
+FOLDERS = (".", "images")
+_ANNOTATION_FOLDERS = ("annot", "annotations")
+_SIDES: Mapping[str, Split | None] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "test": "test",
+    "trainval": None,
+}
+_JSON_NAME = re.compile(f"(?:mpii_)?({'|'.join(_SIDES)})", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Person:
+    """One person as a file describes it; places count from 1.
+
+    Attributes:
+        image: name of the picture.
+        points: those with a label, by number.
+        centre: of the person (x, y), and its scale; None when they are not given.
+        head: two corners (x1, y1, x2, y2) around the head.
+    """
+
+    image: str
+    points: Mapping[int, Triple]
+    centre: tuple[float, float, float] | None = None
+    head: tuple[float, float, float, float] | None = None
+    side: Split | None = None
+    group: str | None = None
 
 
 class Mpii:
-    """``mpii_human_pose_v1_u12_1.mat`` or ``annot/train.json``, with pictures in ``images``.
+    """``mpii_human_pose_v1_u12_1.mat`` or ``annot/train.json``, with the pictures in ``images``.
 
-    Both count pixels from 1, as MATLAB does: 1 is subtracted. The box is a square around
-    ``objpos`` (or ``center``) whose side is the person's height, as the systems that report on this
-    set cut it.
+    Both count pixels from 1, as MATLAB does: 1 is subtracted, as the dataset class of the
+    deep-high-resolution-net repository does with its JSON. The MATLAB file is described at
+    http://human-pose.mpi-inf.mpg.de/#download. The box is the square of 200 * scale pixels around
+    the centre. The JSON files do not tell hidden joints from visible ones: ``joints_vis`` is 0 for
+    those without a label.
     """
 
     name = "mpii"
     priority = 44
-    layout = "MPII Human Pose: its .mat file, or annot/train.json and valid.json, beside images/"
+    layout = "MPII Human Pose: mpii_human_pose_v1_u12_1.mat or annot/train.json beside images/"
 
     def claims(self, data: Path) -> bool:
-        """The MATLAB file by its name, or JSON files of joints in ``annot``."""
-        return data.is_dir() and bool(_mat(data) or _jsons(data))
+        """One of the two kinds of files, by their names and the first bytes of a JSON file."""
+        if data.is_file():
+            return _is_mat(data) or (_json_side(data) is not None and _has_joints(data))
+        return _mat(data) is not None or any(_has_joints(file) for file in _json_files(data))
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
-        """Lists every person with the fields ``points`` and, where it is known, ``head``."""
-        people = _from_mat(data) if _mat(data) else _from_jsons(data)
-        annotations: list[Annotation] = []
-        omissions: list[Omission] = []
-        without = 0
+        """Lists every person with the field ``points``, and ``head`` where its size is given."""
+        mat = data if _is_mat(data) else _mat(data)
+        files = [data] if data.is_file() else _json_files(data)
+        found = _MatFile(mat) if mat else _JsonFiles(files)
+        root = data if data.is_dir() else data.parent
+        if data.is_file() and not (root / "images").is_dir():
+            root = root.parent
+        people = list(found.people())
+        names = found.without_joints | {person.image for person in people}
+        paths = {name: find_picture(root, name, FOLDERS) for name in names}
+        absent = sorted({person.image for person in people if paths[person.image] is None})
+        omissions = found.omissions + [Omission(name, "no such file") for name in absent]
+        listed = []
         for person in people:
-            path = data / "images" / person["image"]
-            name = f"images/{person['image']}"
-            if person["points"] is None:
-                without += 1
-            elif not path.is_file():
-                omissions.append(Omission(name, "no such file"))
-            elif isinstance(person["points"], str):
-                fields = {POINTS: person["points"]}
-                if person["head"]:
-                    fields["head"] = f"{person['head']:g}"
-                box = person["box"]
-                annotations.append(Annotation(path, name, fields, person["split"], None, box))
-            else:
-                omissions.append(Omission(name, "its joints are no finite numbers"))
+            path = paths[person.image]
+            if path is None:
+                continue
+            name = path.relative_to(root).as_posix()
+            try:
+                listed.append(_annotation(person, path, name))
+            except DataError as error:
+                omissions.append(Omission(name, str(error)))
+        annotations, doubles = separate(listed)
+        omissions += doubles
+        notes = tuple(found.notes())
         if not annotations:
-            shown = "; ".join(f"{o.image}: {o.reason}" for o in omissions[:EXAMPLES])
-            raise DataError(f"{data} holds no usable joints ({shown or 'no person has joints'})")
-        notes = (f"{without} people without joints are skipped",) if without else ()
-        skeleton = Skeleton(NAMES, BONES, pairs_from_names(NAMES))
-        used = ("flip_pairs",)
-        return DataListing(
-            data, self.name, tuple(annotations), tuple(omissions), notes, used, skeleton
-        )
+            raise nothing_left(root, omissions, notes)
+        if data.is_dir():
+            omissions.extend(strays(root, {path for path in paths.values() if path}))
+        return DataListing(root, self.name, annotations, tuple(omissions), notes, skeleton=SKELETON)
 
 
-def _mat(data: Path) -> Path | None:
-    found = [path for path in sorted(data.rglob("*.mat")) if path.name.startswith(FILES[0])]
-    return found[0] if len(found) == 1 else None
+class _MatFile:
+    """The structure RELEASE of the MATLAB file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        release = load_mat(file, "RELEASE")
+        release = release if isinstance(release, dict) else {}
+        self._pictures = _items(release.get("annolist"))
+        self._train = _items(release.get("img_train"))
+        if not self._pictures or len(self._train) != len(self._pictures):
+            raise DataError(
+                f"{file}: RELEASE must hold annolist and img_train of the same length, got "
+                f"{len(self._pictures)} and {len(self._train)}"
+            )
+        self.omissions: list[Omission] = []
+        self.without_joints: set[str] = set()
+        self._counts: Counter[str] = Counter()
+
+    def people(self) -> Iterator[_Person]:
+        """Everybody with joints."""
+        for number, (entry, train) in enumerate(
+            zip(self._pictures, self._train, strict=True), start=1
+        ):
+            picture = entry.get("image") if isinstance(entry, dict) else None
+            name = picture.get("name") if isinstance(picture, dict) else None
+            if not isinstance(name, str) or not name:
+                shown = f"{self._file.name} annolist({number})"
+                self.omissions.append(Omission(shown, "it names no picture"))
+                continue
+            if not train:
+                self._counts["test"] += 1
+                self.without_joints.add(name)
+                continue
+            rectangles = [r for r in _items(entry.get("annorect")) if isinstance(r, dict)]
+            people = [person for person in rectangles if _joints(person)]
+            self._counts["people"] += len(rectangles) - len(people)
+            if not people:
+                self.without_joints.add(name)
+                self.omissions.append(Omission(name, "nobody in it has joints"))
+            video = _float(entry.get("vididx"))
+            group = None if video is None else f"video {video:.0f}"
+            yield from (_person_of_mat(person, name, group) for person in people)
+
+    def notes(self) -> Iterator[str]:
+        """What has no joints, in numbers."""
+        if self._counts["test"]:
+            yield (
+                f"{self._file.name}: {self._counts['test']} pictures of the test split have no "
+                "joints and are left out"
+            )
+        if self._counts["people"]:
+            yield f"{self._file.name}: {self._counts['people']} people have no joints"
 
 
-def _jsons(data: Path) -> list[Path]:
-    return [
-        path
-        for name in ("train", "valid", "val", "test")
-        if (path := data / FILES[1] / f"{name}.json").is_file()
-    ]
+class _JsonFiles:
+    """``train.json``, ``valid.json`` and ``test.json``."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self.omissions: list[Omission] = []
+        self.without_joints: set[str] = set()
+        self._counts: Counter[str] = Counter()
+
+    def people(self) -> Iterator[_Person]:
+        """Everybody with joints."""
+        for file in self._files:
+            side = _SIDES[_json_side(file) or "trainval"]
+            entries = load_json(file)
+            if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+                raise DataError(
+                    f"{file} must hold a list of people, each with 'image' and 'joints'"
+                )
+            for number, entry in enumerate(entries):
+                name = entry.get("image")
+                if not isinstance(name, str) or not name:
+                    shown = f"{file.name} entry {number}"
+                    self.omissions.append(Omission(shown, "it names no picture"))
+                elif "joints" not in entry:
+                    self._counts[file.name] += 1
+                    self.without_joints.add(name)
+                else:
+                    try:
+                        yield _person_of_json(entry, name, side if len(self._files) > 1 else None)
+                    except DataError as error:
+                        self.without_joints.add(name)
+                        reason = f"{file.name} entry {number}: {error}"
+                        self.omissions.append(Omission(name, reason))
+
+    def notes(self) -> Iterator[str]:
+        """What has no joints, in numbers."""
+        for name, count in sorted(self._counts.items()):
+            yield f"{name}: {count} people have no joints and are left out"
 
 
-def _from_jsons(data: Path) -> Iterator[dict[str, Any]]:
-    for file in _jsons(data):
-        try:
-            entries = json.loads(file.read_text(encoding="utf-8"))
-            for entry in entries:
-                joints, seen = entry.get("joints"), entry.get("joints_vis")
-                points = None if joints is None else _points(joints, seen or [1] * len(NAMES))
-                yield {
-                    "image": entry["image"],
-                    "points": points,
-                    "head": None,
-                    "box": _box(entry.get("center"), entry.get("scale")),
-                    "split": SPLIT_NAMES[file.stem],
-                }
-        except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-            raise DataError(f"{file} is no joint file of MPII: {error!r}") from error
+def _annotation(person: _Person, path: Path, name: str) -> Annotation:
+    """The person with places that count from 0.
+
+    Raises:
+        DataError: a number is not finite.
+    """
+    triples = [person.points.get(at, NO_LABEL) for at in range(len(NAMES))]
+    numbers = [*(n for triple in triples for n in triple), *(person.centre or ())]
+    if not all(map(math.isfinite, [*numbers, *(person.head or ())])):
+        raise DataError("a joint, the centre or the head of a person is no finite number")
+    fields = {POINTS: points_text([(x - 1, y - 1, v) for x, y, v in triples])}
+    if person.head is not None:
+        x1, y1, x2, y2 = person.head
+        fields[HEAD] = f"{HEAD_SHARE * math.dist((x1, y1), (x2, y2)):.8g}"
+    return Annotation(path, name, fields, person.side, person.group, _box(person))
 
 
-def _from_mat(data: Path) -> Iterator[dict[str, Any]]:
-    file = _mat(data)
-    if file is None:
-        raise DataError(f"{data} holds no MATLAB file of MPII")
-    try:
-        release = load_mat(file)["RELEASE"]
-        images = zip(_list(release.annolist), _list(release.img_train), strict=True)
-        for entry, training in images:
-            for person in _list(getattr(entry, "annorect", [])):
-                yield _person(person, entry.image.name, bool(training))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file} is no annotation file of MPII: {error!r}") from error
+def _box(person: _Person) -> Box | None:
+    """The square around the centre; None without a centre and a scale."""
+    if person.centre is None:
+        return None
+    x, y, scale = person.centre
+    side = PERSON_HEIGHT * scale
+    # 1 is the middle of the first pixel, which lies half a pixel from the corner.
+    return (x - 0.5 - side / 2, y - 0.5 - side / 2, side, side) if side > 0 else None
 
 
-def _person(person: Any, image: str, training: bool) -> dict[str, Any]:
-    joints = [[0.0, 0.0] for _ in NAMES]
-    seen = [0] * len(NAMES)
-    annopoints = getattr(person, "annopoints", None)
-    found = _list(getattr(annopoints, "point", []))
-    for point in found:
-        joints[int(point.id)] = [float(point.x), float(point.y)]
-        # Hidden joints are marked 0; the mark is missing for some joints of the head.
-        hidden = str(getattr(point, "is_visible", "1")).strip() in ("0", "[0]")
-        seen[int(point.id)] = 1 if hidden else 2
-    head = None
-    if all(hasattr(person, side) for side in ("x1", "y1", "x2", "y2")):
-        head = HEAD_SHARE * math.hypot(
-            float(person.x2) - float(person.x1), float(person.y2) - float(person.y1)
-        )
-    place = getattr(person, "objpos", None)
-    center = None
-    if place is not None and hasattr(place, "x"):
-        center = [float(place.x), float(place.y)]
-    scale = getattr(person, "scale", None)
-    side: Split | None = None if training else "test"
-    return {
-        "image": str(image),
-        "points": _points(joints, seen) if found else None,
-        "head": head,
-        "box": _box(center, float(scale) if isinstance(scale, int | float) else None),
-        "split": side,
+def _joints(person: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    points = person.get("annopoints")
+    found = _items(points.get("point")) if isinstance(points, dict) else []
+    return [point for point in found if isinstance(point, dict)]
+
+
+def _person_of_mat(person: Mapping[str, Any], image: str, group: str | None) -> _Person:
+    points: dict[int, Triple] = {}
+    for point in _joints(person):
+        at = _float(point.get("id"))
+        if at is not None and at in range(len(NAMES)):
+            x, y = _float(point.get("x")), _float(point.get("y"))
+            # Nobody judged the joints without a mark, such as the top of the head.
+            hidden = _float(point.get("is_visible")) == 0
+            points[int(at)] = (_or_nan(x), _or_nan(y), 1 if hidden else 2)
+    place = person.get("objpos")
+    place = place if isinstance(place, dict) else {}
+    centre = [_float(place.get("x")), _float(place.get("y")), _float(person.get("scale"))]
+    head = [_float(person.get(side)) for side in ("x1", "y1", "x2", "y2")]
+    x, y, scale = centre
+    x1, y1, x2, y2 = head
+    return _Person(
+        image,
+        points,
+        None if x is None or y is None or scale is None else (x, y, scale),
+        None if x1 is None or y1 is None or x2 is None or y2 is None else (x1, y1, x2, y2),
+        "train",
+        group,
+    )
+
+
+def _person_of_json(entry: Mapping[str, Any], image: str, side: Split | None) -> _Person:
+    """A person of a JSON file.
+
+    Raises:
+        DataError: it does not have a place and a mark for each joint.
+    """
+    joints, marks = entry["joints"], entry.get("joints_vis", [])
+    for name, values in (("joints", joints), ("joints_vis", marks)):
+        if not isinstance(values, list) or len(values) != len(NAMES):
+            count = len(values) if isinstance(values, list) else "no"
+            raise DataError(f"it has {count} {name} instead of {len(NAMES)}")
+    if not all(isinstance(xy, list) and len(xy) == 2 and all(map(is_number, xy)) for xy in joints):
+        raise DataError("a joint is not two finite numbers")
+    points = {
+        at: (float(x), float(y), 2)
+        for at, ((x, y), mark) in enumerate(zip(joints, marks, strict=True))
+        if mark
     }
+    centre, scale = entry.get("center"), entry.get("scale")
+    if not isinstance(centre, list) or len(centre) != 2 or not is_number(scale):
+        return _Person(image, points, None, None, side)
+    x, y = centre
+    # (-1, -1) stands for a centre that is not known.
+    known = is_number(x) and is_number(y) and x != -1
+    return _Person(image, points, (x, y, float(scale or 0)) if known else None, None, side)
 
 
-def _points(joints: Sequence[Sequence[float]], seen: Sequence[int]) -> str | bool | None:
-    """The field; None where no joint has a label, False where the numbers cannot be used."""
-    if len(joints) != len(NAMES) or len(seen) != len(NAMES):
-        return False
-    if not any(seen):
+def _items(value: Any) -> list[Any]:
+    """What a field of a MATLAB structure holds: one thing comes without a list around it."""
+    if isinstance(value, list):
+        return value
+    if hasattr(value, "ravel"):  # an array; an empty one stands for nothing
+        return list(value.ravel().tolist())
+    return [] if value is None else [value]
+
+
+def _float(value: Any) -> float | None:
+    """A number or the text of one; None for an empty array or text."""
+    try:
+        return None if hasattr(value, "ravel") and value.size == 0 else float(value)
+    except (TypeError, ValueError):
         return None
-    triples = []
-    for (x, y), v in zip(joints, seen, strict=True):
-        if v and not (math.isfinite(x) and math.isfinite(y)):
-            return False
-        # The JSON files say 1 for every joint that has a label.
-        triples.append((x - 1.0, y - 1.0, int(v) if v in (1, 2) else 0))
-    return points_text(triples)
 
 
-def _box(center: Sequence[float] | None, scale: float | None) -> Box | None:
-    if center is None or not scale or scale <= 0:
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _is_mat(file: Path) -> bool:
+    name = file.name.lower()
+    return name.startswith("mpii_human_pose") and name.endswith(".mat") and file.is_file()
+
+
+def _mat(folder: Path) -> Path | None:
+    """The MATLAB file in the folder, or in one of its folders as it is unpacked."""
+    if not folder.is_dir():
         return None
-    side = HEIGHT * scale
-    return (center[0] - 1.0 - side / 2, center[1] - 1.0 - side / 2, side, side)
+    found = [*folder.glob("mpii_human_pose*.mat"), *folder.glob("*/mpii_human_pose*.mat")]
+    return min(found, default=None)
 
 
-def _list(value: Any) -> Sequence[Any]:
-    """MATLAB's arrays of one element are read as the element."""
-    if isinstance(value, Mapping | str) or not hasattr(value, "__len__"):
-        return [value]
-    return list(value)
+def _json_side(file: Path) -> str | None:
+    named = _JSON_NAME.fullmatch(file.stem) if file.suffix.lower() == ".json" else None
+    return named[1].lower() if named else None
+
+
+def _json_files(folder: Path) -> list[Path]:
+    """The files of the sides; that of training and validation together only when alone."""
+    for place in _ANNOTATION_FOLDERS:
+        if (folder / place).is_dir():
+            files = sorted(file for file in (folder / place).iterdir() if _json_side(file))
+            parts = [file for file in files if _SIDES[_json_side(file) or ""] in ("train", "val")]
+            return [f for f in files if not parts or _SIDES[_json_side(f) or ""] is not None]
+    return []
+
+
+def _has_joints(file: Path) -> bool:
+    return begins_with_any(file, [b'"joints_vis"'])
 
 
 READER = Mpii()

@@ -84,8 +84,12 @@ class MultilabelLearner:
     higher_is_better = True
 
     def defaults(self, schema: LabelSchema) -> TaskDefaults:
-        """See ``TaskDefaults``."""
-        return TaskDefaults()
+        """Whole pictures at their own size: what is small or at the border is a label too.
+
+        On street scenes mAP was 0.77 so, and 0.66 from the middle 224 x 224 pixels; views that cut
+        away most of a picture would cut away what its labels say.
+        """
+        return TaskDefaults(image_size=None, resize="letterbox", augment="light", max_views=6)
 
     def moves(self, schema: LabelSchema) -> bool:
         """A label has no place in the picture."""
