@@ -373,7 +373,8 @@ def used_names(model: type[BaseModel]) -> set[str]:
 def allowed_text(annotation: Any, metadata: Sequence[Any]) -> str:
     """Types and limits in words."""
     if any(isinstance(item, BeforeValidator) for item in metadata):
-        return "`N` or `HxW`"
+        parser = next(item.func for item in metadata if isinstance(item, BeforeValidator))
+        return "`I,J`" if parser is config.parse_pair else "`N` or `HxW`"
     parts = [part for part in (annotation, *typing.get_args(annotation)) if limits_of(part)]
     limits = [text for part in (metadata, *(limits_of(p) for p in parts)) for text in signs(part)]
     return cell(" ".join([choices_of(annotation), ", ".join(limits)]).strip())

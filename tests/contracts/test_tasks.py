@@ -363,6 +363,22 @@ def test_targets_are_plain_json_and_tell_each_other_apart(case: Case) -> None:
     assert len(set(texts.values())) == len(texts) > 1
 
 
+def test_views_are_computed_anew_for_another_target_alone(case: Case) -> None:
+    if not case.learner.moves(case.schema):
+        pytest.skip("the target is not stored with the views")
+    keys = {
+        target: json.dumps(case.learner.identity(target, case.schema)) for target in case.targets
+    }
+    assert len(set(keys.values())) == len(keys) > 1
+    renamed = dict(case.spec.schema_to_json(case.schema))
+    for name in ("classes", "points"):
+        if name in renamed:
+            renamed[name] = [f"new {text}" for text in renamed[name]]
+    schema = case.spec.schema_from_json(renamed)
+    assert schema != case.schema
+    assert all(json.dumps(case.learner.identity(t, schema)) == key for t, key in keys.items())
+
+
 def test_a_target_can_be_drawn_and_agrees_with_itself_alone(case: Case) -> None:
     pixels = np.full((*FRAME.size, 3), 100, np.uint8)
     before = pixels.copy()

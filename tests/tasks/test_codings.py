@@ -386,3 +386,8 @@ def test_the_largest_number_of_classes() -> None:
     assert len(choose([numbers(0, 1)], names[:-1], None)[0]) == MAX_CLASSES
     with pytest.raises(DataError, match="there are 256 classes, at most 255 are possible: give"):
         choose([numbers(0, 1)], names, None)
+
+
+def test_a_label_map_of_cvat_has_colours() -> None:
+    lines = ["# label:color_rgb:parts:actions", "background:0,0,0::", "road side:128,64,128::"]
+    assert parse_class_lines(lines) == (("background", "road side"), (0, 0x804080))

@@ -39,7 +39,7 @@ def write(folder: Path, box: Box | None) -> Record:
 
 
 def maker(preprocess: Preprocess, flip: Flip) -> ViewMaker:
-    targets = MovingTargets(tasks.spec(TASK), tasks.learner(TASK), SCHEMA)
+    targets = MovingTargets(tasks.learner(TASK), SCHEMA)
     return ViewMaker(preprocess, 0, Augmentation("standard", flip), targets)
 
 

@@ -109,7 +109,7 @@ def parse_data(
         options=options,
         entries=tuple(entries),
         omissions=(*listing.omissions, *parsed.omissions),
-        notes=(*notes, *_unused_options(options, used)),
+        notes=(*notes, *_unused_options(options, used, given)),
     )
 
 
@@ -273,9 +273,14 @@ def _odd_formats(records: Sequence[Record]) -> tuple[str, ...]:
     return (f"of another format than the rest, look whether they belong: {shown}",)
 
 
-def _unused_options(options: DatasetOptions, used: Sequence[str]) -> tuple[str, ...]:
+def _unused_options(
+    options: DatasetOptions, used: Sequence[str], given: Mapping[str, Any]
+) -> tuple[str, ...]:
     unused = sorted(options.model_fields_set - set(used))
-    return (f"{DATASET_FILE}: {', '.join(unused)} has no effect here",) if unused else ()
+    flags = [f"--{name.replace('_', '-')}" for name in unused if name in given]
+    entries = [name for name in unused if name not in given]
+    notes = [f"{DATASET_FILE}: {', '.join(entries)} has no effect here"] if entries else []
+    return (*notes, *(f"{flag} has no effect here" for flag in flags))
 
 
 def with_splits(manifest: Manifest, records: Sequence[Record], *notes: str) -> Manifest:

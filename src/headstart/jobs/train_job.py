@@ -161,10 +161,8 @@ def _views(
 ) -> StoredViews | LiveViews:
     """Where training takes its views from."""
     config, plan = settings
-    spec, learner = tasks.spec(manifest.task), tasks.learner(manifest.task)
-    targets = (
-        MovingTargets(spec, learner, manifest.schema) if learner.moves(manifest.schema) else None
-    )
+    learner = tasks.learner(manifest.task)
+    targets = MovingTargets(learner, manifest.schema) if learner.moves(manifest.schema) else None
     augmentation = Augmentation(settled(config.augment), settled(config.flip))
     maker = ViewMaker(preprocess, config.seed, augmentation, targets)
     prefix, _ = network.split(plan.split_stage)

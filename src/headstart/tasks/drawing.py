@@ -14,6 +14,7 @@ Colour = tuple[int, int, int]
 """Red, green, blue: 0 to 255."""
 
 INK: Colour = (32, 32, 32)
+BACKGROUND: Colour = (96, 104, 120)
 PAPER: Colour = (255, 255, 255)
 
 SMALLEST = 160
@@ -24,8 +25,9 @@ _GOLDEN = 0.61803398875
 
 def colours(count: int) -> list[Colour]:
     """Colours that differ well from each other, the same ones for every count."""
-    found = []
-    for number in range(count):
+    # The first class is mostly the background: grey leaves the picture as it is.
+    found = [BACKGROUND] if count else []
+    for number in range(1, count):
         # Steps of the golden ratio never come close to an earlier hue; rings of other brightness
         # keep apart what is near in hue after a dozen of them.
         hue, ring = (number * _GOLDEN + 0.02) % 1.0, number // 7 % 3

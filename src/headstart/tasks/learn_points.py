@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torchvision import tv_tensors
 
@@ -22,6 +24,12 @@ def place_points(target: PointsTarget, geometry: Geometry) -> torch.Tensor:
         torch.tensor(inside, dtype=torch.float32), canvas_size=geometry.size
     )
     return points
+
+
+def points_identity(target: PointsTarget, schema: Any) -> Any:
+    """What the encoded points depend on."""
+    pairs = schema.skeleton.flip_pairs if isinstance(schema, PointSchema) else ()
+    return (target.to_json(), [list(pair) for pair in pairs])
 
 
 def encode_points(target: PointsTarget, placed: Placed | None, schema: PointSchema) -> torch.Tensor:

@@ -330,6 +330,13 @@ class TaskLearner(Protocol):
                 placed in continuous coordinates, as torchvision's transforms resize them.
         """
 
+    def identity(self, target: Any, schema: Any) -> Any:
+        """Where ``moves`` is set: plain values that differ when the encoded target differs.
+
+        What a class is called, or where a file lies, must not be among them: views whose target
+        stays the same are not computed again.
+        """
+
     def encode(self, target: Any, placed: Placed | None, schema: Any) -> torch.Tensor:
         """The target of one picture in one view, as the loss takes it.
 

@@ -39,7 +39,7 @@ class StorePlan:
 def fit_store(
     config: TrainConfig, network: Network, defaults: TaskDefaults, counts: tuple[int, int]
 ) -> StorePlan:
-    """Takes fewer views, then a later stage whose maps are smaller, until the views fit.
+    """Takes fewer views, then another stage whose maps are smaller, until the views fit.
 
     Where nothing fits, everything trains and views are made whenever they are needed. What the
     person asked for is never changed.
@@ -81,7 +81,7 @@ def fit_store(
     problem = (
         f"the stored views need at least {smallest / 1e6:,.0f} MB, more than the allowed "
         f"{limit / 1e6:,.0f} MB: allow more (max_store_bytes), or give a smaller --image-size, "
-        "fewer --views, a later --split-stage or --limit"
+        "fewer --views, another --split-stage or --limit"
     )
     raise ConfigError([problem])
 
@@ -93,7 +93,9 @@ def _stages(config: TrainConfig, network: Network, defaults: TaskDefaults) -> li
     if config.split_stage is not None:
         return [config.split_stage]
     first = min(defaults.split_stage, network.n_stages)
-    return list(range(first, network.n_stages + 1))
+    # A later stage has smaller maps, unless the head needs the early ones too: then it is an
+    # earlier stage that stores less.
+    return [*range(first, network.n_stages + 1), *range(first - 1, 0, -1)]
 
 
 def _live(config: TrainConfig, shortened: str = "") -> StorePlan:
@@ -105,7 +107,7 @@ def _given_up(first: int, stage: int, wanted: int, views: int) -> str:
     parts = []
     if views < wanted:
         parts.append(f"{views} views instead of {wanted}")
-    if stage > first:
+    if stage != first:
         parts.append(f"split at stage {stage} instead of {first}")
     return f" (the limit allows only {' and a '.join(parts)})" if parts else ""
 

@@ -13,7 +13,7 @@ from headstart.data.regions import SLACK, region_geometry
 from headstart.models.network import Prefix
 from headstart.runtime.preprocess import Preprocess, sample
 from headstart.storage import content_key, seed_from
-from headstart.tasks.protocol import Placed, TaskLearner, TaskSpec
+from headstart.tasks.protocol import Placed, TaskLearner
 from headstart.types import Geometry, ImageArray, Record
 
 PLAIN = 0
@@ -41,19 +41,16 @@ class MovingTargets:
     """Targets that lie in their pictures, and are moved with them from view to view.
 
     Attributes:
-        spec: of the task.
         learner: of the task.
         schema: of the training data.
     """
 
-    spec: TaskSpec
     learner: TaskLearner
     schema: Any
 
     def key(self, record: Record) -> str:
-        """Differs when the target or its meaning differs: a relabelled picture is seen anew."""
-        schema = self.spec.schema_to_json(self.schema)
-        return content_key(schema, self.spec.target_to_json(self.schema, record.target))
+        """Differs when the encoded target differs: a relabelled picture is seen anew."""
+        return content_key(self.learner.identity(record.target, self.schema))
 
     def place(self, record: Record, geometry: Geometry) -> torch.Tensor:
         """The target of a record in the array that its views are made of."""

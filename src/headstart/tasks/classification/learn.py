@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,10 @@ class ClassificationLearner:
 
     def place(self, target: int, schema: ClassSchema, geometry: Geometry) -> torch.Tensor:
         """Not called: a class has no place."""
+        raise NotImplementedError
+
+    def identity(self, target: int, schema: ClassSchema) -> Any:
+        """Not called: a label has no place."""
         raise NotImplementedError
 
     def encode(self, target: int, placed: Placed | None, schema: ClassSchema) -> torch.Tensor:

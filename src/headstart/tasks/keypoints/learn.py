@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from headstart.models.decoders import UnetHead
 from headstart.models.heads import Head, mean_and_error
 from headstart.tasks.keypoints.heatmaps import STRIDE
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
-from headstart.tasks.learn_points import encode_points, place_points
+from headstart.tasks.learn_points import encode_points, place_points, points_identity
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.tasks.protocol import Objective, Placed, TaskDefaults
 from headstart.types import Geometry, Stage
@@ -100,6 +100,10 @@ class KeypointsLearner:
     def place(self, target: PointsTarget, schema: PointSchema, geometry: Geometry) -> torch.Tensor:
         """Points in continuous coordinates (points, 2)."""
         return place_points(target, geometry)
+
+    def identity(self, target: PointsTarget, schema: PointSchema) -> Any:
+        """The points, and which of them change places."""
+        return points_identity(target, schema)
 
     def encode(
         self, target: PointsTarget, placed: Placed | None, schema: PointSchema

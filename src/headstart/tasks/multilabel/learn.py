@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +134,10 @@ class MultilabelLearner:
                 linear.bias[index] = float(model.intercept_[0])
 
     def place(self, target: Target, schema: LabelSchema, geometry: Geometry) -> torch.Tensor:
+        """Not called: a label has no place."""
+        raise NotImplementedError
+
+    def identity(self, target: Target, schema: LabelSchema) -> Any:
         """Not called: a label has no place."""
         raise NotImplementedError
 

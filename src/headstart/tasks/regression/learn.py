@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from headstart.models.heads import Head, PooledLinear, mean_and_error
-from headstart.tasks.learn_points import encode_points, place_points
+from headstart.tasks.learn_points import encode_points, place_points, points_identity
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.tasks.protocol import Objective, Placed, TaskDefaults
 from headstart.tasks.regression.learn_points import CoordinateHead
@@ -167,6 +167,10 @@ class RegressionLearner:
     def place(self, target: Target, schema: Schema, geometry: Geometry) -> torch.Tensor:
         """Points in continuous coordinates (points, 2)."""
         return place_points(cast("PointsTarget", target), geometry)
+
+    def identity(self, target: Target, schema: Schema) -> Any:
+        """The points, and which of them change places."""
+        return points_identity(cast("PointsTarget", target), schema)
 
     def encode(self, target: Target, placed: Placed | None, schema: Schema) -> torch.Tensor:
         """Numbers in their own units (numbers,), or points: see ``encode_points``."""

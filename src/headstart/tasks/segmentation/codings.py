@@ -25,6 +25,7 @@ _VOID_NAMES = frozenset(
 )
 _COLOUR_FIRST = re.compile(r"(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+()(.*\S)")
 _NAME_FIRST = re.compile(r"(.*[^\s,;])[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})")
+_LABELMAP = re.compile(r"([^:#]+):(\d{1,3},\d{1,3},\d{1,3})(?::.*)?")
 _HEADER = re.compile(r"\b(r|red)\b.*\b(g|green)\b.*\b(b|blue)\b", re.IGNORECASE)
 
 
@@ -72,10 +73,11 @@ def choose(
 def parse_class_lines(
     lines: Sequence[str],
 ) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
-    """Reads ``R G B name``, ``name R G B`` or ``name,R,G,B`` (with a header or not), or names.
+    """Reads ``R G B name``, ``name R G B``, ``name,R,G,B``, CVAT's ``name:R,G,B::``, or names.
 
     Args:
-        lines: one class each, in the order of the classes; empty lines are passed over.
+        lines: one class each, in the order of the classes; empty lines and a header of colours
+            are passed over.
 
     Returns:
         Class names, and their colours packed as 0xRRGGBB, or None where the lines hold none.
@@ -85,6 +87,9 @@ def parse_class_lines(
             colour.
     """
     kept = [line.strip() for line in lines if line.strip()]
+    if any(_LABELMAP.fullmatch(line) for line in kept):
+        # CVAT's labelmap.txt, whose header is a comment: "# label:color_rgb:parts:actions".
+        kept = [_LABELMAP.sub(r"\1,\2", line) for line in kept if not line.startswith("#")]
     if len(kept) > 1 and _HEADER.search(kept[0]) and _named_colour(kept[1]):
         kept = kept[1:]
     found = [_named_colour(line) for line in kept]

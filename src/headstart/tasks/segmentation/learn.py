@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -87,6 +88,10 @@ class SegmentationLearner:
             indices = np.asarray(image)
         mask: torch.Tensor = tv_tensors.Mask(torch.from_numpy(indices.copy())[None])
         return mask
+
+    def identity(self, target: MaskTarget, schema: MaskSchema) -> Any:
+        """The mask's content, how it is turned, and which of its values are which class."""
+        return (target.fingerprint, target.orientation, schema.coding.to_json())
 
     def encode(self, target: MaskTarget, placed: Placed | None, schema: MaskSchema) -> torch.Tensor:
         """Indices of every second pixel (height / 2, width / 2), uint8."""
