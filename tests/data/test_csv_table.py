@@ -178,3 +178,21 @@ def test_a_group_column_that_is_missing_is_named(tmp_path: Path) -> None:
         DataError, match=r"labels\.csv: the group column 'person' is missing; found image, label"
     ):
         listed(tmp_path, "image,label\na.png,x\n", options=DatasetOptions(group="person"))
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [("True", "val"), ("false", "train"), ("1", "val"), ("0", "train"), ("", None)],
+)
+def test_the_validation_column_of_fastai(tmp_path: Path, text: str, side: str | None) -> None:
+    listing = listed(tmp_path, f"image,label,is_valid\na.png,cat,{text}\n")
+    (annotation,) = listing.annotations
+    assert annotation.split == side
+    assert annotation.fields.keys() == {"label"}
+    (given,) = listed(tmp_path, f"image,label,split,is_valid\na.png,cat,test,{text}\n").annotations
+    assert given.split == "test"
+
+
+def test_a_validation_column_with_other_words_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"line 2: is_valid must be true or false, got 'maybe'"):
+        listed(tmp_path, "image,label,is_valid\na.png,cat,maybe\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 from headstart.config import DatasetOptions
@@ -14,11 +15,22 @@ from headstart.types import Annotation, DataListing, Omission, Split
 IMAGE = "image"
 SPLIT = "split"
 GROUP = "group"
+IS_VALID = "is_valid"
+"""As fastai writes it: true for validation pictures, false for training pictures."""
+
+TRUTHS: dict[str, Split | None] = {
+    **dict.fromkeys(("true", "1", "1.0", "yes"), "val"),
+    **dict.fromkeys(("false", "0", "0.0", "no"), "train"),
+    "": None,
+}
 DELIMITERS = ",;\t|"
 
 
 class CsvTable:
-    """``labels.csv`` with ``image`` and further columns; optional ``split`` and ``group``."""
+    """``labels.csv`` with ``image`` and further columns.
+
+    Optional are ``split`` (or ``is_valid``) and ``group``.
+    """
 
     name = "csv"
     # Above folders: a table that names the pictures says more than the folders they lie in.
@@ -45,7 +57,7 @@ class CsvTable:
                 f"{table}: the group column {group_column!r} is missing; found {', '.join(header)}"
             )
         # Tables written with row numbers have a first column without a name.
-        special = {"", IMAGE, SPLIT, group_column}
+        special = {"", IMAGE, SPLIT, IS_VALID, group_column}
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
         for line, row in rows:
@@ -56,7 +68,7 @@ class CsvTable:
                 omissions.append(Omission(shown, f"{table.name} line {line}: no such file"))
                 continue
             fields = {name: text for name, text in row.items() if name not in special}
-            side = _side(row.get(SPLIT, ""), table, line)
+            side = _side(row, table, line)
             group = row[group_column].strip() or None if group_column else None
             annotations.append(Annotation(path, image, fields, side, group))
         if not annotations:
@@ -104,8 +116,14 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _side(text: str, table: Path, line: int) -> Split | None:
+def _side(row: Mapping[str, str], table: Path, line: int) -> Split | None:
+    text = row.get(SPLIT, "")
     name = text.strip().lower()
+    valid = row.get(IS_VALID, "").strip().lower()
+    if valid not in TRUTHS:
+        raise DataError(f"{table} line {line}: is_valid must be true or false, got {valid!r}")
+    if not name and valid:
+        return TRUTHS[valid]
     if not name:
         return None
     if name not in SPLIT_NAMES:
