@@ -14,11 +14,8 @@ from headstart.progress import Progress
 from headstart.runtime.backends import Backend
 from headstart.runtime.predictor import run_paths
 from headstart.runtime.preprocess import Preprocess
-from headstart.tasks.protocol import Calibration
+from headstart.tasks.protocol import FULL_FRAME, Calibration
 from headstart.types import Finding, Geometry, Metric, Outputs, Record
-
-FULL_FRAME = "_full_frame"
-"""Ends the names of what was observed on whole pictures, where boxes say what is meant."""
 
 
 @dataclasses.dataclass(frozen=True)

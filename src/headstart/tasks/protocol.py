@@ -34,6 +34,9 @@ Calibration = Mapping[str, float]
 
 NO_OPTIONS = DatasetOptions()
 
+FULL_FRAME = "_full_frame"
+"""Ends the names of what was observed, and scored, on whole pictures where records have boxes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ParsedTargets:
@@ -198,7 +201,7 @@ class TaskScorer(Protocol):
         """All metrics with 95 % intervals; the first one is that by which models are compared.
 
         Where records have boxes, ``observed`` has every entry a second time, under a name that ends
-        in ``_full_frame``: what was observed on the whole pictures.
+        in ``FULL_FRAME``: what was observed on the whole pictures.
         """
 
     def analyse(

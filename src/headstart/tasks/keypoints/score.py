@@ -21,13 +21,11 @@ from headstart.tasks.point_scores import (
     worst_finding,
 )
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Calibration
+from headstart.tasks.protocol import FULL_FRAME, Calibration
 from headstart.types import Finding, Geometry, Metric, Outputs, Record
 
 PCK_SHARE, PCKH_SHARE = 0.2, 0.5
 PCK_STEPS = 20
-FULL_FRAME = "_full_frame"
-"""Ends the names of what was observed, and scored, without the boxes."""
 
 
 class KeypointsScorer:
