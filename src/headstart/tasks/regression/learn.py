@@ -121,7 +121,6 @@ class RegressionLearner:
             split_stage=4,
             max_views=6,
             view_budget=12_000,
-            epochs=30,
             freeze_epochs=0,
             may_mirror=bool(schema.skeleton.flip_pairs),
         )
