@@ -105,3 +105,12 @@ def nearest(
         return sum(float(np.linalg.norm(p - t)) for p, t in pairs if t is not None)
 
     return min(((0, 1, 2), (1, 0, 2)), key=distance)
+
+
+def test_kinds_of_targets_do_not_share_their_views() -> None:
+    """The same picture is cut for a mask and turned for points: one must not replace the other."""
+    preprocess = Preprocess((32, 32))
+    points = maker(preprocess, "none")
+    targets = MovingTargets(tasks.learner("segmentation"), SCHEMA)
+    masks = ViewMaker(preprocess, 0, Augmentation("standard", "none"), targets)
+    assert points.description != masks.description

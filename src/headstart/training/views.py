@@ -84,6 +84,8 @@ class ViewMaker:
             preprocess.to_json(),
             augment.VERSION,
             dataclasses.asdict(augmentation),
+            # Whole pictures are cut for some kinds of targets and turned for others.
+            type(targets.learner).__name__ if targets else None,
         )
         self._seed = seed
         self._transform = augmentation.transform(preprocess)
