@@ -12,7 +12,7 @@ from typing import Any
 
 from headstart.errors import DataError, needing_extra
 from headstart.runtime.images import iter_images
-from headstart.types import Annotation, Omission
+from headstart.types import Annotation, Box, Omission
 
 POINTS = "points"
 """Name of the field: ``x,y,v`` for each point, separated by spaces, in pixels.
@@ -81,6 +81,15 @@ def is_number(value: Any) -> bool:
         return number and math.isfinite(value)
     except OverflowError:  # an integer of more than 308 digits
         return False
+
+
+def box_of(values: Any) -> Box | None:
+    """A box [x, y, width, height] of a JSON file; None when it is no box with an area."""
+    good = isinstance(values, list) and len(values) == 4 and all(map(is_number, values))
+    if not good or min(values[2:]) <= 0:
+        return None
+    x, y, width, height = map(float, values)
+    return (x, y, width, height)
 
 
 def load_json(file: Path) -> Any:

@@ -12,6 +12,7 @@ from headstart.data.poses import (
     AREA,
     POINTS,
     begins_with_any,
+    box_of,
     find_picture,
     is_number,
     load_json,
@@ -222,11 +223,10 @@ def _box(person: Mapping[str, Any]) -> Box | None:
     values = person.get("bbox")
     if values is None:
         return None
-    good = isinstance(values, list) and len(values) == 4 and all(map(is_number, values))
-    if not good or min(values[2:]) <= 0:
+    box = box_of(values)
+    if box is None:
         raise DataError(f"it has the box {values}, which has no area")
-    x, y, width, height = map(float, values)
-    return (x, y, width, height)
+    return box
 
 
 def _area(person: Mapping[str, Any]) -> dict[str, str]:

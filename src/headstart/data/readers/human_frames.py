@@ -16,6 +16,7 @@ from headstart.data.poses import (
     POINTS,
     Triple,
     begins_with_any,
+    box_of,
     is_number,
     load_json,
     nothing_left,
@@ -178,11 +179,10 @@ def _box(content: Mapping[str, Any], file: Path) -> Box | None:
     values = content.get("bbox")
     if values is None:
         return None
-    good = isinstance(values, list) and len(values) == 4 and all(map(is_number, values))
-    if not good or min(values[2:]) <= 0:
+    box = box_of(values)
+    if box is None:
         raise DataError(f"{file.name}: bbox must be [x, y, width, height], got {values}")
-    x, y, width, height = map(float, values)
-    return (x, y, width, height)
+    return box
 
 
 def _person(picture: Path, data: Path) -> str | None:

@@ -84,7 +84,7 @@ class KeypointsScorer:
         xy = observed["xy"].astype(np.float64)
         findings = [joint_finding(xy, records, schema), worst_finding(xy, records, schema)]
         if schema.torso is not None:
-            findings.insert(0, _torsos(records, schema))
+            findings.insert(0, _torsos(records, schema.names, schema.torso))
         if f"xy{FULL_FRAME}" in observed:
             findings.insert(0, _full_frame(observed, records, schema))
         return findings
@@ -143,17 +143,13 @@ def _area(relative: Errors, records: Sequence[Record]) -> Metric:
     )
 
 
-def _torsos(records: Sequence[Record], schema: PointSchema) -> Finding:
-    without = sum(
-        bool(np.isnan(record.target.distance(schema.torso))) for record in records if schema.torso
-    )
+def _torsos(records: Sequence[Record], names: Sequence[str], torso: tuple[int, int]) -> Finding:
+    without = sum(bool(np.isnan(record.target.distance(torso))) for record in records)
     text = (
         f"PCK@0.2 counts a point as right within 0.2 of the distance between "
-        f"{schema.names[schema.torso[0]]} and {schema.names[schema.torso[1]]}. "
-        if schema.torso
-        else ""
+        f"{names[torso[0]]} and {names[torso[1]]}. "
+        f"{without} of {len(records)} pictures show no whole torso and do not count."
     )
-    text += f"{without} of {len(records)} pictures show no whole torso and do not count."
     return Finding("Torso", text, spoken=bool(without))
 
 
