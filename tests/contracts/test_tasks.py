@@ -185,8 +185,8 @@ class Case:
 
     def observe(self, count: int, targets: Sequence[Any] = ()) -> Outputs:
         records = records_of(targets or self.targets[:count])
-        places = [PLACE] * count
-        return self.scorer.observe(self.first(count), records, places, self.schema)
+        answers = self.decode(count, {})
+        return self.scorer.observe(self.first(count), answers, records, self.schema)
 
     def calibrate(self, count: int, targets: Sequence[Any]) -> Mapping[str, float]:
         return self.scorer.calibrate(self.observe(count, targets), targets, self.schema, "f1")
@@ -580,13 +580,14 @@ def test_scores_and_findings_of_thin_data(case: Case, data: str) -> None:
     outputs = case.observe(count, targets)
     found = case.scorer.score(outputs, records, case.schema, case.calibration)
     _check(found)
-    findings = case.scorer.analyse(outputs, records, case.schema, case.calibration)
+    findings = case.scorer.analyse(outputs, records, case.schema, case.calibration, found)
     json.dumps([finding.to_json() for finding in findings], allow_nan=False)
 
 
 def test_findings_have_rows_as_wide_as_their_header_and_name_pictures(case: Case) -> None:
     records = records_of(case.targets)
-    findings = case.scorer.analyse(case.observed, records, case.schema, case.calibration)
+    scores = case.scorer.score(case.observed, records, case.schema, case.calibration)
+    findings = case.scorer.analyse(case.observed, records, case.schema, case.calibration, scores)
     assert findings
     assert any(finding.spoken and finding.text for finding in findings)
     names = {record.image for record in records}

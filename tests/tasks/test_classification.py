@@ -182,7 +182,7 @@ def test_the_worst_confusions_by_hand() -> None:
     truth = [0, 0, 0, 1, 2, 2]
     guess = [1, 1, 0, 1, 0, 2]
     graph = outputs(np.eye(3)[guess])
-    findings = SCORER.analyse(graph, records(truth), SCHEMA, CALIBRATION)
+    findings = SCORER.analyse(graph, records(truth), SCHEMA, CALIBRATION, {})
     worst = next(f for f in findings if f.title == "Worst confusions")
     assert worst.rows == [("ant", "bee", 2, 3), ("wasp", "ant", 1, 2)]
     assert worst.text == "2 of 3 ant taken for bee; 1 of 2 wasp taken for ant"
@@ -193,7 +193,7 @@ def test_the_worst_confusions_by_hand() -> None:
 def test_the_calibration_error_by_hand() -> None:
     """Said 0.8 and right for 3 of 5: the expected calibration error is 0.2."""
     graph = outputs(np.tile([0.8, 0.1, 0.1], (5, 1)))
-    findings = SCORER.analyse(graph, records([0, 0, 0, 1, 2]), SCHEMA, CALIBRATION)
+    findings = SCORER.analyse(graph, records([0, 0, 0, 1, 2]), SCHEMA, CALIBRATION, {})
     calibration = next(f for f in findings if f.title == "Calibration")
     assert "Expected calibration error 0.200" in calibration.text
     assert calibration.rows == [("0.8 to 0.9", 5, "0.800", "0.600")]

@@ -139,7 +139,7 @@ def test_scores_by_hand() -> None:
     # (5 + 11 + 7) / 3 and 3, over the root of the area.
     assert found["point_error"] == pytest.approx((23 / 3 + 3) / 2 / 100)
     assert "oks_ap" not in found
-    torso = SCORER.analyse(observed, records(first, second), SCHEMA, {})[0]
+    torso = SCORER.analyse(observed, records(first, second), SCHEMA, {}, {})[0]
     assert "1 of 2 pictures show no whole torso" in torso.text
 
 
@@ -153,9 +153,9 @@ def test_whole_pictures_are_scored_beside_crops() -> None:
         "scores_full_frame": np.ones((1, 3), np.float32),
     }
     rows = records(target, box=True)
-    found = {n: m.value for n, m in SCORER.score(observed, rows, SCHEMA, {}).items()}
-    assert (found["pck_0.2"], found["pck_0.2_full_frame"]) == (1.0, 0.0)
-    said = SCORER.analyse(observed, rows, SCHEMA, {})[0]
+    found = SCORER.score(observed, rows, SCHEMA, {})
+    assert (found["pck_0.2"].value, found["pck_0.2_full_frame"].value) == (1.0, 0.0)
+    said = SCORER.analyse(observed, rows, SCHEMA, {}, found)[0]
     assert "1.000 on crops" in said.text
     assert "0.000 on whole pictures" in said.text
 

@@ -203,7 +203,9 @@ def test_a_column_of_numbers_is_claimed_and_one_of_words_is_not() -> None:
 
 def test_findings_say_the_constants_error_and_list_the_worst_first() -> None:
     truth = [0.0, 1.0, 2.0, 3.0]
-    findings = SCORER.analyse(outputs(np.array([0.0, 1.5, 2.0, 5.0])), records(truth), SCHEMA, {})
+    findings = SCORER.analyse(
+        outputs(np.array([0.0, 1.5, 2.0, 5.0])), records(truth), SCHEMA, {}, {}
+    )
     bands, worst = findings
     # The constant 1.5 errs by 1; the model by (0 + 0.5 + 0 + 2) / 4.
     assert "mean absolute error of 1, this model 0.625" in bands.text

@@ -14,8 +14,8 @@ from headstart.progress import Progress
 from headstart.runtime.backends import Backend
 from headstart.runtime.predictor import run_paths
 from headstart.runtime.preprocess import Preprocess
-from headstart.tasks.protocol import FULL_FRAME, Calibration
-from headstart.types import Finding, Geometry, Metric, Outputs, Record
+from headstart.tasks.protocol import FULL_FRAME, Calibration, Prediction
+from headstart.types import Finding, Metric, Outputs, Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +61,7 @@ def observe(model: Scored, records: Sequence[Record], title: str, progress: Prog
     Raises:
         ModelError: an output is not finite.
     """
-    scorer = tasks.scorer(model.task)
-    return _joined(
-        [
-            scorer.observe(outputs, batch, geometries, model.schema)
-            for outputs, batch, geometries in _run(model, records, title, progress)
-        ]
-    )
+    return _joined([part for part, _ in _run(model, records, {}, title, progress)])
 
 
 def evaluate_records(
@@ -75,30 +69,24 @@ def evaluate_records(
 ) -> Evaluation:
     """Scores a calibrated graph on the original files of records.
 
-    The outputs are scored and decoded batch by batch: those of a whole data set could be larger
-    than memory.
-
     Raises:
         ModelError: an output is not finite, which any metric would hide or spread.
     """
-    spec, scorer, schema = tasks.spec(model.task), tasks.scorer(model.task), model.schema
+    scorer = tasks.scorer(model.task)
     parts: list[Outputs] = []
     answers: list[Mapping[str, Any]] = []
-    for outputs, batch, geometries in _run(model, records, "evaluate", progress):
-        parts.append(scorer.observe(outputs, batch, geometries, schema))
-        found = spec.decode(outputs, schema, calibration, geometries=geometries)
-        answers += [prediction.to_json() for prediction in found]
+    for part, predictions in _run(model, records, calibration, "evaluate", progress):
+        parts.append(part)
+        answers += [prediction.to_json() for prediction in predictions]
     observed = _joined(parts)
     if any(record.box for record in records):
         # Boxes come from labels: a camera has none.
         whole = [dataclasses.replace(record, box=None) for record in records]
         without = observe(model, whole, "evaluate whole pictures", progress)
         observed = {**observed, **{f"{n}{FULL_FRAME}": part for n, part in without.items()}}
-    return Evaluation(
-        metrics=scorer.score(observed, records, schema, calibration),
-        findings=scorer.analyse(observed, records, schema, calibration),
-        answers=answers,
-    )
+    found = scorer.score(observed, records, model.schema, calibration)
+    findings = scorer.analyse(observed, records, model.schema, calibration, found)
+    return Evaluation(found, findings, answers)
 
 
 def metric_text(name: str, metric: Metric) -> str:
@@ -110,15 +98,25 @@ def metric_text(name: str, metric: Metric) -> str:
 
 
 def _run(
-    model: Scored, records: Sequence[Record], title: str, progress: Progress
-) -> Iterator[tuple[Outputs, Sequence[Record], Sequence[Geometry]]]:
+    model: Scored,
+    records: Sequence[Record],
+    calibration: Calibration,
+    title: str,
+    progress: Progress,
+) -> Iterator[tuple[Outputs, Sequence[Prediction]]]:
+    """What is observed of every batch, and its predictions.
+
+    Batch by batch, because the outputs of a whole data set could be larger than memory.
+    """
+    spec, scorer, schema = tasks.spec(model.task), tasks.scorer(model.task), model.schema
     start = 0
     with progress.bar(title, len(records)) as advance:
         pictures = [(record.path, record.box) for record in records]
         for outputs, geometries in run_paths(model.backend, pictures, model.preprocess):
             batch = records[start : start + len(geometries)]
             _check(outputs, batch)
-            yield outputs, batch, geometries
+            predictions = spec.decode(outputs, schema, calibration, geometries=geometries)
+            yield scorer.observe(outputs, predictions, batch, schema), predictions
             start += len(batch)
             advance(len(batch))
 

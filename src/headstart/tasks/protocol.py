@@ -1,4 +1,7 @@
-"""What a task is: three small halves, each a protocol that its module's one object fulfils."""
+"""What a task is: three small halves, each a protocol that its module's one object fulfils.
+
+The classes of the tasks derive from these: what a method does here is what most tasks need.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class TaskSpec(Protocol):
     """Names of the graph's outputs."""
     options: tuple[str, ...]
     """Names of the ``dataset.yaml`` entries that the task uses."""
-    class_files: tuple[str, ...]
+    class_files: tuple[str, ...] = ()
     """Names of files with one class a line that are read where ``dataset.yaml`` names none."""
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
@@ -103,14 +106,16 @@ class TaskSpec(Protocol):
         """
 
     def fit(self, target: Any, frame: Frame, options: DatasetOptions) -> Any:
-        """The target, once it is known how its picture lies in the file.
+        """The target, once it is known how its picture lies in the file; most do not depend on it.
 
         Raises:
             DataError: the target cannot belong to this picture; without the picture's name.
         """
+        return target
 
     def strata(self, schema: Any, target: Any) -> tuple[str, ...]:
         """What the split keeps in equal proportions on all sides; at least one name."""
+        return (self.name,)
 
     def summarise(self, schema: Any, targets: Sequence[Any]) -> list[tuple[str, str]]:
         """Rows (name, text) that describe targets to a person: classes with counts, a range."""
@@ -123,6 +128,7 @@ class TaskSpec(Protocol):
 
     def facts(self, schema: Any) -> dict[str, str]:
         """Entries of ``metrics.json`` without which the scores cannot be understood."""
+        return {}
 
     def target_to_json(self, schema: Any, target: Any) -> Any:
         """The target as plain values; equal ones mean the same."""
@@ -174,14 +180,16 @@ class TaskScorer(Protocol):
     def observe(
         self,
         outputs: Outputs,
+        answers: Sequence[Any],
         records: Sequence[Record],
-        geometries: Sequence[Geometry],
         schema: Any,
     ) -> Outputs:
-        """What calibration and scores need of the outputs of a batch: arrays (n, ...).
+        """What calibration and scores need of a batch: arrays (n, ...); small outputs as they are.
 
-        The outputs of a whole data set must fit into memory, at the size of what this gives.
+        What this gives for a whole data set must fit into memory. ``answers`` are what the task's
+        decoder made of the outputs.
         """
+        return outputs
 
     def calibrate(
         self, observed: Outputs, targets: Sequence[Any], schema: Any, aim: str
@@ -194,6 +202,7 @@ class TaskScorer(Protocol):
             schema: of the training data.
             aim: what thresholds are to reach: ``f1``, ``precision>=p`` or ``recall>=r``.
         """
+        return {}
 
     def score(
         self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
@@ -205,9 +214,22 @@ class TaskScorer(Protocol):
         """
 
     def analyse(
-        self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: Any,
+        calibration: Calibration,
+        scores: Mapping[str, Metric],
     ) -> list[Finding]:
-        """What a person should look at: confusions, worst pictures, calibration."""
+        """What a person should look at: confusions, worst pictures, calibration.
+
+        Args:
+            observed: as for ``score``.
+            records: the pictures.
+            schema: of the training data.
+            calibration: of the model.
+            scores: what ``score`` gave for the same.
+        """
 
     def out_of_fold(
         self, features: npt.NDArray[np.float32], records: Sequence[Record], schema: Any, seed: int
@@ -218,6 +240,7 @@ class TaskScorer(Protocol):
             The metric's name and value, or None where there are too few pictures for five folds or
             the head does not take pooled features.
         """
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,6 +317,7 @@ class TaskLearner(Protocol):
 
     def moves(self, schema: Any) -> bool:
         """Whether a target lies in the picture and moves with it from view to view."""
+        return False
 
     def head(
         self, stages: Sequence[Stage], schema: Any, targets: Sequence[Any], dropout: float
@@ -322,6 +346,7 @@ class TaskLearner(Protocol):
             targets: of the n training pictures.
             schema: of the training data.
         """
+        raise TypeError(f"{type(self).__name__} has a head that takes whole maps")
 
     def place(self, target: Any, schema: Any, geometry: Geometry) -> torch.Tensor:
         """Where ``moves`` is set: the target as a ``torchvision.tv_tensors`` tensor.
@@ -332,6 +357,7 @@ class TaskLearner(Protocol):
             geometry: how the original lies in the array that the views are made of. Points are
                 placed in continuous coordinates, as torchvision's transforms resize them.
         """
+        raise TypeError(f"targets of {type(self).__name__} have no place")
 
     def identity(self, target: Any, schema: Any) -> Any:
         """Where ``moves`` is set: plain values that differ when the encoded target differs.
@@ -339,6 +365,7 @@ class TaskLearner(Protocol):
         What a class is called, or where a file lies, must not be among them: views whose target
         stays the same are not computed again.
         """
+        raise TypeError(f"targets of {type(self).__name__} have no place")
 
     def encode(self, target: Any, placed: Placed | None, schema: Any) -> torch.Tensor:
         """The target of one picture in one view, as the loss takes it.

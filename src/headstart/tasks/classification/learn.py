@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from headstart.models.heads import Head, PooledLinear, mean_and_error
 from headstart.tasks.classification.spec import ClassSchema
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults
-from headstart.types import Geometry, Stage
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.types import Stage
 
 INVERSE_PENALTY = 0.1
 """scikit-learn's C for one view of each picture: chosen by cross-validation on two sets of
@@ -36,7 +36,7 @@ class Finish(nn.Module):
         return torch.softmax(raw / self.temperature, dim=1), raw.amax(dim=1)
 
 
-class ClassificationLearner:
+class ClassificationLearner(TaskLearner):
     """See ``TaskLearner``."""
 
     losses: tuple[str, ...] = ("cross-entropy",)
@@ -45,10 +45,6 @@ class ClassificationLearner:
     def defaults(self, schema: ClassSchema) -> TaskDefaults:
         """See ``TaskDefaults``."""
         return TaskDefaults()
-
-    def moves(self, schema: ClassSchema) -> bool:
-        """A label has no place in the picture."""
-        return False
 
     def head(
         self, stages: Sequence[Stage], schema: ClassSchema, targets: Sequence[int], dropout: float
@@ -81,14 +77,6 @@ class ClassificationLearner:
             linear.bias.fill_(float(biases.min()) - 10.0)
             linear.weight[present] = torch.from_numpy(weights).float()
             linear.bias[present] = torch.from_numpy(biases).float()
-
-    def place(self, target: int, schema: ClassSchema, geometry: Geometry) -> torch.Tensor:
-        """Not called: a class has no place."""
-        raise NotImplementedError
-
-    def identity(self, target: int, schema: ClassSchema) -> Any:
-        """Not called: a label has no place."""
-        raise NotImplementedError
 
     def encode(self, target: int, placed: Placed | None, schema: ClassSchema) -> torch.Tensor:
         """The class's index, int64, without dimensions."""

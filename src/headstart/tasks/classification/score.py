@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.tasks import metrics
 from headstart.tasks.classification.spec import ClassSchema
-from headstart.tasks.protocol import Calibration
-from headstart.types import Finding, Geometry, Metric, Outputs, Record
+from headstart.tasks.protocol import Calibration, TaskScorer
+from headstart.types import Finding, Metric, Outputs, Record
 
 FOLDS = 5
 VALIDATION_COVERAGE = 0.95
@@ -29,18 +29,8 @@ SHOWN = 12
 Indices = npt.NDArray[np.intp]
 
 
-class ClassificationScorer:
+class ClassificationScorer(TaskScorer):
     """See ``TaskScorer``."""
-
-    def observe(
-        self,
-        outputs: Outputs,
-        records: Sequence[Record],
-        geometries: Sequence[Geometry],
-        schema: ClassSchema,
-    ) -> Outputs:
-        """The outputs themselves, which are small."""
-        return outputs
 
     def calibrate(
         self, observed: Outputs, targets: Sequence[int], schema: ClassSchema, aim: str
@@ -108,6 +98,7 @@ class ClassificationScorer:
         records: Sequence[Record],
         schema: ClassSchema,
         calibration: Calibration,
+        scores: Mapping[str, Metric],
     ) -> list[Finding]:
         """Confusions, classes, surest errors, calibration."""
         probabilities = observed["probabilities"]

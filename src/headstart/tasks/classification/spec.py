@@ -14,8 +14,8 @@ from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import captioned
 from headstart.tasks.fields import field_names, parse_number, pick_field
-from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
-from headstart.types import Annotation, Frame, Geometry, ImageArray, Omission, Outputs, Skeleton
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
+from headstart.types import Annotation, Geometry, ImageArray, Omission, Outputs, Skeleton
 
 FIELD = "label"
 
@@ -58,13 +58,12 @@ class ClassPrediction:
         return dataclasses.asdict(self)
 
 
-class ClassificationSpec:
+class ClassificationSpec(TaskSpec):
     """See ``TaskSpec``."""
 
     name = "classification"
     outputs = ("probabilities", "unknown_score")
     options: tuple[str, ...] = ("classes",)
-    class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """A field ``label``, or a single field of words."""
@@ -102,10 +101,6 @@ class ClassificationSpec:
         targets = tuple(index.get(label) for label in labels)
         return ParsedTargets(ClassSchema(known), targets, omissions)
 
-    def fit(self, target: int, frame: Frame, options: DatasetOptions) -> int:
-        """A class does not depend on how the picture lies."""
-        return target
-
     def strata(self, schema: ClassSchema, target: int) -> tuple[str, ...]:
         """The class."""
         return (schema.classes[target],)
@@ -122,10 +117,6 @@ class ClassificationSpec:
     def schema_from_json(self, value: Mapping[str, Any]) -> ClassSchema:
         """Reads ``{"classes": [...]}``."""
         return ClassSchema(tuple(value["classes"]))
-
-    def facts(self, schema: ClassSchema) -> dict[str, str]:
-        """The scores speak for themselves."""
-        return {}
 
     def target_to_json(self, schema: ClassSchema, target: int) -> str:
         """The class's name."""

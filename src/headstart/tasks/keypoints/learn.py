@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -16,7 +14,7 @@ from headstart.tasks.keypoints.heatmaps import STRIDE
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
 from headstart.tasks.learn_points import encode_points, place_points, points_identity
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
 from headstart.types import Geometry, Stage
 
 PCK_SHARE = 0.2
@@ -52,7 +50,7 @@ class Finish(nn.Module):
         return (torch.sigmoid(raw),)
 
 
-class KeypointsLearner:
+class KeypointsLearner(TaskLearner):
     """See ``TaskLearner``."""
 
     losses: tuple[str, ...] = tuple(LOSSES)
@@ -86,16 +84,6 @@ class KeypointsLearner:
     ) -> Head:
         """A U-Net decoder."""
         return HeatmapHead(stages, schema, dropout)
-
-    def initialise(
-        self,
-        head: nn.Module,
-        features: npt.NDArray[np.float32],
-        targets: Sequence[PointsTarget],
-        schema: PointSchema,
-    ) -> None:
-        """Not called: the head takes whole maps."""
-        raise NotImplementedError
 
     def place(self, target: PointsTarget, schema: PointSchema, geometry: Geometry) -> torch.Tensor:
         """Points in continuous coordinates (points, 2)."""

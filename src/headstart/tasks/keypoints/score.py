@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.tasks import metrics
 from headstart.tasks.keypoints.oks import oks_ap
-from headstart.tasks.keypoints.spec import SPEC
 from headstart.tasks.point_scores import (
     Errors,
     distances,
@@ -20,36 +19,29 @@ from headstart.tasks.point_scores import (
     row_means,
     worst_finding,
 )
-from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import FULL_FRAME, Calibration
-from headstart.types import Finding, Geometry, Metric, Outputs, Record
+from headstart.tasks.points import PointSchema, PointsPrediction
+from headstart.tasks.protocol import FULL_FRAME, Calibration, TaskScorer
+from headstart.types import Finding, Metric, Outputs, Record
 
 PCK_SHARE, PCKH_SHARE = 0.2, 0.5
 PCK_STEPS = 20
 
 
-class KeypointsScorer:
+class KeypointsScorer(TaskScorer):
     """See ``TaskScorer``."""
 
     def observe(
         self,
         outputs: Outputs,
+        answers: Sequence[PointsPrediction],
         records: Sequence[Record],
-        geometries: Sequence[Geometry],
         schema: PointSchema,
     ) -> Outputs:
         """Points in original pixels (n, points, 2), and their scores (n, points)."""
-        answers = SPEC.decode(outputs, schema, {}, geometries=geometries)
         return {
             "xy": np.stack([answer.xy for answer in answers]).astype(np.float32),
             "scores": np.array([answer.scores for answer in answers], dtype=np.float32),
         }
-
-    def calibrate(
-        self, observed: Outputs, targets: Sequence[PointsTarget], schema: PointSchema, aim: str
-    ) -> Calibration:
-        """Nothing to fit."""
-        return {}
 
     def score(
         self,
@@ -79,6 +71,7 @@ class KeypointsScorer:
         records: Sequence[Record],
         schema: PointSchema,
         calibration: Calibration,
+        scores: Mapping[str, Metric],
     ) -> list[Finding]:
         """Error by point, the worst pictures, and how much is lost without the box."""
         xy = observed["xy"].astype(np.float64)
@@ -86,18 +79,8 @@ class KeypointsScorer:
         if schema.torso is not None:
             findings.insert(0, _torsos(records, schema.names, schema.torso))
         if f"xy{FULL_FRAME}" in observed:
-            findings.insert(0, _full_frame(observed, records, schema))
+            findings.insert(0, _full_frame(scores))
         return findings
-
-    def out_of_fold(
-        self,
-        features: npt.NDArray[np.float32],
-        records: Sequence[Record],
-        schema: PointSchema,
-        seed: int,
-    ) -> tuple[str, Metric] | None:
-        """Pooled features do not know where something is."""
-        return None
 
 
 def _scores(xy: Errors, records: Sequence[Record], schema: PointSchema) -> dict[str, Metric]:
@@ -153,16 +136,12 @@ def _torsos(records: Sequence[Record], names: Sequence[str], torso: tuple[int, i
     return Finding("Torso", text, spoken=bool(without))
 
 
-def _full_frame(observed: Outputs, records: Sequence[Record], schema: PointSchema) -> Finding:
-    crops, whole = (
-        _scores(observed[name].astype(np.float64), records, schema)
-        for name in ("xy", f"xy{FULL_FRAME}")
-    )
-    name, on_crops = next(iter(crops.items()))
+def _full_frame(scores: Mapping[str, Metric]) -> Finding:
+    name, on_crops = next(iter(scores.items()))
     text = (
         f"{name} is {on_crops.value:.3f} on crops around the given boxes and "
-        f"{whole[name].value:.3f} on whole pictures, which is what a camera without a detector "
-        "gives."
+        f"{scores[name + FULL_FRAME].value:.3f} on whole pictures, which is what a camera without "
+        "a detector gives."
     )
     return Finding("Without boxes", text, spoken=True)
 

@@ -23,20 +23,19 @@ from headstart.tasks.points import (
     point_columns,
     summarise_points,
 )
-from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
 from headstart.types import Annotation, Frame, Geometry, ImageArray, Outputs, Skeleton
 
 DRAWN_FROM = 0.1
 """Points with a lower score are not drawn: the heatmap has no peak for them."""
 
 
-class KeypointsSpec:
+class KeypointsSpec(TaskSpec):
     """See ``TaskSpec``."""
 
     name = "keypoints"
     outputs = ("heatmaps",)
     options: tuple[str, ...] = ("normalise_by", "flip_pairs")
-    class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """The points of a pose; columns of coordinates belong to another task unless asked for."""
@@ -60,10 +59,6 @@ class KeypointsSpec:
     def fit(self, target: PointsTarget, frame: Frame, options: DatasetOptions) -> PointsTarget:
         """Points are turned with the picture."""
         return fit_points(target, frame)
-
-    def strata(self, schema: PointSchema, target: PointsTarget) -> tuple[str, ...]:
-        """All pictures are alike."""
-        return ("points",)
 
     def summarise(
         self, schema: PointSchema, targets: Sequence[PointsTarget]

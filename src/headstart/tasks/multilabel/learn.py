@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ from headstart.tasks.multilabel.precision import (
     weights_of,
 )
 from headstart.tasks.multilabel.spec import Target
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults
-from headstart.types import Geometry, Stage
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.types import Stage
 
 INVERSE_PENALTY = 0.1
 """scikit-learn's C for one view of each picture, as for one class out of a list."""
@@ -77,7 +77,7 @@ def asymmetric(
     return -(present * hit + (1.0 - present) * quiet)
 
 
-class MultilabelLearner:
+class MultilabelLearner(TaskLearner):
     """See ``TaskLearner``."""
 
     losses: tuple[str, ...] = ("bce", "asymmetric")
@@ -90,10 +90,6 @@ class MultilabelLearner:
         away most of a picture would cut away what its labels say.
         """
         return TaskDefaults(image_size=None, resize="letterbox", augment="light", max_views=6)
-
-    def moves(self, schema: LabelSchema) -> bool:
-        """A label has no place in the picture."""
-        return False
 
     def head(
         self,
@@ -132,14 +128,6 @@ class MultilabelLearner:
             with torch.no_grad():
                 linear.weight[index] = torch.from_numpy(model.coef_[0]).float()
                 linear.bias[index] = float(model.intercept_[0])
-
-    def place(self, target: Target, schema: LabelSchema, geometry: Geometry) -> torch.Tensor:
-        """Not called: a label has no place."""
-        raise NotImplementedError
-
-    def identity(self, target: Target, schema: LabelSchema) -> Any:
-        """Not called: a label has no place."""
-        raise NotImplementedError
 
     def encode(self, target: Target, placed: Placed | None, schema: LabelSchema) -> torch.Tensor:
         """1, 0 or -1 (unknown) for each class: (classes,), float32."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,8 @@ from headstart.tasks.multilabel.precision import (
 )
 from headstart.tasks.multilabel.spec import DEFAULT_THRESHOLD, Target
 from headstart.tasks.multilabel.table import Table, as_truth, table_of
-from headstart.tasks.protocol import Calibration
-from headstart.types import Finding, Geometry, Metric, Outputs, Record
+from headstart.tasks.protocol import Calibration, TaskScorer
+from headstart.types import Finding, Metric, Outputs, Record
 
 FOLDS = 5
 FEWEST_POSITIVES = 5
@@ -57,18 +57,8 @@ def parse_aim(text: str) -> tuple[str, float | None]:
     return found[1], float(found[2])
 
 
-class MultilabelScorer:
+class MultilabelScorer(TaskScorer):
     """See ``TaskScorer``."""
-
-    def observe(
-        self,
-        outputs: Outputs,
-        records: Sequence[Record],
-        geometries: Sequence[Geometry],
-        schema: LabelSchema,
-    ) -> Outputs:
-        """The outputs themselves, which are small."""
-        return outputs
 
     def calibrate(
         self, observed: Outputs, targets: Sequence[Target], schema: LabelSchema, aim: str
@@ -127,6 +117,7 @@ class MultilabelScorer:
         records: Sequence[Record],
         schema: LabelSchema,
         calibration: Calibration,
+        scores: Mapping[str, Metric],
     ) -> list[Finding]:
         """The trivial answers, classes, thresholds, the pictures with most wrong labels."""
         table = table_of(observed, records, schema, calibration)

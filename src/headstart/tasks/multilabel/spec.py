@@ -25,8 +25,8 @@ from headstart.tasks.multilabel.parsing import (
     flag,
     parse_labels,
 )
-from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
-from headstart.types import Annotation, Frame, Geometry, ImageArray, Outputs, Skeleton
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
+from headstart.types import Annotation, Geometry, ImageArray, Outputs, Skeleton
 
 Target = tuple[int, ...]
 
@@ -79,13 +79,12 @@ def label_given(
     return np.asarray(probabilities >= np.array(limits, dtype=np.float64))
 
 
-class MultilabelSpec:
+class MultilabelSpec(TaskSpec):
     """See ``TaskSpec``."""
 
     name = "multilabel"
     outputs = ("probabilities",)
     options: tuple[str, ...] = ("classes", "separator")
-    class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """A field ``labels``, columns of zeros and ones, or one text with several names."""
@@ -119,10 +118,6 @@ class MultilabelSpec:
             annotations, schema=schema, classes=classes, separator=options.separator
         )
 
-    def fit(self, target: Target, frame: Frame, options: DatasetOptions) -> Target:
-        """A label does not depend on how the picture lies."""
-        return target
-
     def strata(self, schema: LabelSchema, target: Target) -> tuple[str, ...]:
         """The labels."""
         return _names(schema, target, PRESENT) or ("(none)",)
@@ -144,10 +139,6 @@ class MultilabelSpec:
     def schema_from_json(self, value: Mapping[str, Any]) -> LabelSchema:
         """Reads ``{"classes": [...]}``."""
         return LabelSchema(tuple(value["classes"]))
-
-    def facts(self, schema: LabelSchema) -> dict[str, str]:
-        """The scores speak for themselves."""
-        return {}
 
     def target_to_json(self, schema: LabelSchema, target: Target) -> dict[str, list[str]]:
         """``{"labels": [...]}``, with ``"unknown": [...]`` where some are not known."""

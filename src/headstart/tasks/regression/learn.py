@@ -16,7 +16,7 @@ from torch.nn import functional
 from headstart.models.heads import Head, PooledLinear, mean_and_error
 from headstart.tasks.learn_points import encode_points, place_points, points_identity
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
 from headstart.tasks.regression.learn_points import CoordinateHead
 from headstart.tasks.regression.numbers import Numbers, NumberSchema
 from headstart.tasks.regression.spec import Schema, Target
@@ -106,7 +106,7 @@ class FinishPoints(nn.Module):
         return (raw * self.deviation + self.mean,)
 
 
-class RegressionLearner:
+class RegressionLearner(TaskLearner):
     """See ``TaskLearner``."""
 
     losses: tuple[str, ...] = ("smooth-l1", "mse", "l1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,10 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from headstart.tasks import metrics
 from headstart.tasks.point_scores import joint_finding, mean_metric, point_metrics, worst_finding
 from headstart.tasks.points import PointSchema, PointsPrediction
-from headstart.tasks.protocol import Calibration
+from headstart.tasks.protocol import Calibration, TaskScorer
 from headstart.tasks.regression.numbers import NumberSchema
-from headstart.tasks.regression.spec import SPEC, Schema, Target
-from headstart.types import Finding, Geometry, Metric, Outputs, Record
+from headstart.tasks.regression.spec import Prediction, Schema
+from headstart.types import Finding, Metric, Outputs, Record
 
 FOLDS = 5
 SHOWN = 12
@@ -27,28 +27,21 @@ Table = npt.NDArray[np.float64]
 """(n, numbers)."""
 
 
-class RegressionScorer:
+class RegressionScorer(TaskScorer):
     """See ``TaskScorer``."""
 
     def observe(
         self,
         outputs: Outputs,
+        answers: Sequence[Prediction],
         records: Sequence[Record],
-        geometries: Sequence[Geometry],
         schema: Schema,
     ) -> Outputs:
         """Numbers as they are; points in pixels of the original (n, points, 2)."""
         if isinstance(schema, NumberSchema):
             return outputs
-        answers = SPEC.decode(outputs, schema, {}, geometries=geometries)
         xy = [cast("PointsPrediction", answer).xy for answer in answers]
         return {"values": np.stack(xy).astype(np.float32)}
-
-    def calibrate(
-        self, observed: Outputs, targets: Sequence[Target], schema: Schema, aim: str
-    ) -> Calibration:
-        """Nothing to fit."""
-        return {}
 
     def score(
         self,
@@ -82,6 +75,7 @@ class RegressionScorer:
         records: Sequence[Record],
         schema: Schema,
         calibration: Calibration,
+        scores: Mapping[str, Metric],
     ) -> list[Finding]:
         """Error by point, or by band of the target; and the worst pictures."""
         values = observed["values"].astype(np.float64)

@@ -24,7 +24,7 @@ from headstart.tasks.points import (
     point_columns,
     summarise_points,
 )
-from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
 from headstart.tasks.regression.numbers import (
     NumberPrediction,
     Numbers,
@@ -40,13 +40,12 @@ Target = Numbers | PointsTarget
 Prediction = NumberPrediction | PointsPrediction
 
 
-class RegressionSpec:
+class RegressionSpec(TaskSpec):
     """See ``TaskSpec``."""
 
     name = "regression"
     outputs = ("values",)
     options: tuple[str, ...] = ("normalise_by", "flip_pairs", "range")
-    class_files: tuple[str, ...] = ()
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """Columns of coordinates, a single point, or columns of numbers."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import nn
@@ -15,7 +14,7 @@ from torchvision import tv_tensors
 
 from headstart.models.decoders import UnetHead
 from headstart.models.heads import Head
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults
+from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
 from headstart.tasks.segmentation.losses import LOSSES
 from headstart.tasks.segmentation.spec import MaskSchema, MaskTarget
 from headstart.types import IGNORED, Geometry, Stage
@@ -34,7 +33,7 @@ class Finish(nn.Module):
         return (torch.softmax(raw, dim=1),)
 
 
-class SegmentationLearner:
+class SegmentationLearner(TaskLearner):
     """See ``TaskLearner``."""
 
     losses: tuple[str, ...] = tuple(LOSSES)
@@ -68,16 +67,6 @@ class SegmentationLearner:
     ) -> Head:
         """A U-Net decoder."""
         return UnetHead(stages, len(schema.classes), dropout)
-
-    def initialise(
-        self,
-        head: nn.Module,
-        features: npt.NDArray[np.float32],
-        targets: Sequence[MaskTarget],
-        schema: MaskSchema,
-    ) -> None:
-        """Not called: the head takes whole maps."""
-        raise NotImplementedError
 
     def place(self, target: MaskTarget, schema: MaskSchema, geometry: Geometry) -> torch.Tensor:
         """The upright mask (1, height, width), uint8."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.tasks import metrics
-from headstart.tasks.protocol import Calibration
-from headstart.tasks.segmentation.spec import Indices, MaskSchema, MaskTarget, most_probable
-from headstart.types import IGNORED, Finding, Geometry, Metric, Outputs, Record
+from headstart.tasks.protocol import Calibration, TaskScorer
+from headstart.tasks.segmentation.spec import Indices, MaskPrediction, MaskSchema
+from headstart.types import IGNORED, Finding, Metric, Outputs, Record
 
 SHOWN = 8
 
@@ -18,30 +18,23 @@ Counts = npt.NDArray[np.float64]
 """(..., classes + 1, classes): pixels by true class, ignored last, and predicted class."""
 
 
-class SegmentationScorer:
+class SegmentationScorer(TaskScorer):
     """See ``TaskScorer``."""
 
     def observe(
         self,
         outputs: Outputs,
+        answers: Sequence[MaskPrediction],
         records: Sequence[Record],
-        geometries: Sequence[Geometry],
         schema: MaskSchema,
     ) -> Outputs:
         """Pixels of each picture at its original size by true and predicted class."""
-        matrices = []
-        for record, maps, geometry in zip(
-            records, outputs["probabilities"], geometries, strict=True
-        ):
-            truth = record.target.read(schema)
-            matrices.append(confusion(truth, most_probable(maps, geometry), len(schema.classes)))
+        classes = len(schema.classes)
+        matrices = [
+            confusion(record.target.read(schema), answer.indices, classes)
+            for record, answer in zip(records, answers, strict=True)
+        ]
         return {"confusion": np.stack(matrices).astype(np.float32)}
-
-    def calibrate(
-        self, observed: Outputs, targets: Sequence[MaskTarget], schema: MaskSchema, aim: str
-    ) -> Calibration:
-        """Nothing to fit."""
-        return {}
 
     def score(
         self,
@@ -86,6 +79,7 @@ class SegmentationScorer:
         records: Sequence[Record],
         schema: MaskSchema,
         calibration: Calibration,
+        scores: Mapping[str, Metric],
     ) -> list[Finding]:
         """IoU by class, confusions, and the worst pictures with their masks."""
         counts = observed["confusion"].astype(np.float64)
@@ -95,16 +89,6 @@ class SegmentationScorer:
             _confusions(total, schema),
             _worst(counts[:, :-1], records),
         ]
-
-    def out_of_fold(
-        self,
-        features: npt.NDArray[np.float32],
-        records: Sequence[Record],
-        schema: MaskSchema,
-        seed: int,
-    ) -> tuple[str, Metric] | None:
-        """Pooled features say nothing about single pixels."""
-        return None
 
 
 def confusion(truth: Indices, guess: Indices, classes: int) -> npt.NDArray[np.intp]:

@@ -16,7 +16,7 @@ from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import Colour, blended, colours, readable, with_legend
 from headstart.tasks.fields import field_names, pick_field
-from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets
+from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
 from headstart.tasks.segmentation.codings import choose
 from headstart.tasks.segmentation.masks import Coding, MaskFacts, problem, read_mask, survey
 from headstart.types import (
@@ -135,7 +135,7 @@ class MaskPrediction:
         }
 
 
-class SegmentationSpec:
+class SegmentationSpec(TaskSpec):
     """See ``TaskSpec``."""
 
     name = "segmentation"
@@ -229,10 +229,6 @@ class SegmentationSpec:
     def schema_from_json(self, value: Mapping[str, Any]) -> MaskSchema:
         """Reads what ``schema_to_json`` wrote."""
         return MaskSchema(tuple(value["classes"]), Coding.from_json(value["coding"]))
-
-    def facts(self, schema: MaskSchema) -> dict[str, str]:
-        """The scores speak for themselves."""
-        return {}
 
     def target_to_json(self, schema: MaskSchema, target: MaskTarget) -> dict[str, Any]:
         """File, content and orientation."""
