@@ -73,6 +73,18 @@ class TrainConfig(BaseModel):
     head_lr: Annotated[float, Field(gt=0, le=10)] = 1e-3
     # What training minimises; None takes the task's default.
     loss: str | None = None
+    # Mixes pairs of pictures and their targets, with a share drawn from Beta(x, x); 0 for never.
+    mixup: Annotated[float, Field(ge=0, le=10)] = 0.0
+    # The same by pasting a rectangle of one picture into the other (strategy 'full' only).
+    cutmix: Annotated[float, Field(ge=0, le=10)] = 0.0
+    # uniform sees every picture once an epoch, balanced sees rare classes as often as common ones.
+    sampler: Literal["uniform", "balanced"] = "uniform"
+    # Steps of an epoch; None takes as many as there are batches of pictures.
+    steps_per_epoch: Annotated[int | None, Field(ge=1)] = None
+    # best keeps the state that validation chose, all keeps that of every epoch beside it.
+    keep_checkpoints: Literal["best", "all"] = "best"
+    # Whether normalisation layers of the stages that train learn new statistics.
+    train_norms: bool = False
     # Pictures in one step of the optimizer.
     batch_size: Annotated[int | None, Field(ge=2, le=4096)] = None
     # (height, width) in pixels; multiples of 32 lose nothing at the borders.
@@ -85,7 +97,7 @@ class TrainConfig(BaseModel):
     # Augmented views stored for each training picture, beside the plain one.
     views: Annotated[int | None, Field(ge=0, le=100)] = None
     # How far augmented views are from the picture, and which mirror images mean the same.
-    augment: Literal["light", "standard"] | None = None
+    augment: Literal["none", "light", "standard", "strong"] | None = None
     flip: Literal["none", "horizontal", "both"] | None = None
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
@@ -103,6 +115,8 @@ class TrainConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     # Share of the target that is spread over all classes.
     label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
+    # linear is one layer, mlp puts a hidden layer of 128 before it (where features are pooled).
+    head: Literal["linear", "mlp"] = "linear"
     # Probability that the head does not see a feature in a training step.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     # Epochs without progress on validation before the second phase ends early.

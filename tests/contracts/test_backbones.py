@@ -8,8 +8,9 @@ from torch import nn
 
 from headstart.errors import ConfigError
 from headstart.models.backbones import BACKBONES, load_backbone
-from headstart.models.heads import PooledLinear
+from headstart.models.heads import PooledHead
 from headstart.models.network import Network, parameter_groups
+from headstart.tasks.learning import HeadOptions
 
 SIDE = 64
 OUTPUTS = 5
@@ -19,7 +20,7 @@ OUTPUTS = 5
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(0)
     backbone = load_backbone(request.param, pretrained=False)
-    head = PooledLinear(backbone.outputs, OUTPUTS, dropout=0.2)
+    head = PooledHead(backbone.outputs, OUTPUTS, HeadOptions(dropout=0.2))
     nn.init.normal_(head.linear.weight)
     return Network(backbone, head).eval()
 

@@ -27,7 +27,7 @@ from headstart.models.heads import Head
 from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.preprocess import Preprocess
-from headstart.tasks.protocol import Objective
+from headstart.tasks.learning import Objective
 from headstart.types import Annotation, Frame, Geometry, Metric, Outputs, Record
 from pictures import write_mask, write_picture
 

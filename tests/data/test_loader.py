@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -108,3 +109,22 @@ def test_the_plain_loader_shows_every_picture_once_in_order() -> None:
     rows = [row for (who, _), _ in loaded for row in who.tolist()]
     assert rows == [[picture, 0] for picture in range(9)]
     assert torch.cat([target for _, target in loaded]).tolist() == [100 * at for at in range(9)]
+
+
+def test_weights_draw_pictures_as_often_as_they_say() -> None:
+    order = EpochOrder(4, 2, 8, 1, "head", weights=np.array([3.0, 1.0, 0.0, 0.0]), steps=100)
+    pictures = [picture for batch in order for picture, _ in batch]
+    assert len(pictures) == 800
+    # 600; the standard deviation is 12.2.
+    assert abs(pictures.count(0) - 600) < 50
+    assert set(pictures) == {0, 1}
+
+
+@pytest.mark.parametrize(("steps", "most"), [(2, 1), (7, 3)])
+def test_steps_decide_the_length_of_an_epoch(steps: int, most: int) -> None:
+    """Seven batches of four out of ten pictures: every picture two or three times."""
+    order = EpochOrder(10, 3, 4, 1, "head", steps=steps)
+    found = list(order)
+    assert [len(batch) for batch in found] == [4] * steps == [4] * len(order)
+    pictures = [picture for batch in found for picture, _ in batch]
+    assert max(pictures.count(at) for at in range(10)) == most

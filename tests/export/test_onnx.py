@@ -18,12 +18,13 @@ from headstart.export import verify as verify_module
 from headstart.export.formats.onnx import Deployed, export_graph, set_constant, set_metadata
 from headstart.export.verify import Decoding, verify
 from headstart.models.backbones import load_backbone
-from headstart.models.heads import PooledLinear
+from headstart.models.heads import PooledHead
 from headstart.models.network import Network
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.predictor import Input
 from headstart.runtime.preprocess import Preprocess
 from headstart.tasks.classification.spec import ClassSchema
+from headstart.tasks.learning import HeadOptions
 
 SIZE = (64, 64)
 TEMPERATURE = 1.7
@@ -35,7 +36,7 @@ DECODING = Decoding("classification", ClassSchema(("ant", "bee", "wasp")), {})
 def whole() -> Deployed:
     """A pretrained backbone with a random head of 3 classes, and a temperature."""
     backbone = load_backbone("efficientnet_lite0")
-    head = PooledLinear(backbone.outputs, 3, 0.2)
+    head = PooledHead(backbone.outputs, 3, HeadOptions(dropout=0.2))
     torch.manual_seed(0)
     nn.init.normal_(head.linear.weight, std=0.1)
     network = Network(backbone, head).eval()

@@ -7,14 +7,17 @@ import torch
 from torch import nn
 
 from export.tiny import CHANNELS, tiny_backbone
-from headstart.models.heads import PooledLinear, PoolLast, mean_and_error
+from headstart.models.heads import PooledHead, PoolLast, mean_and_error
 from headstart.models.network import Network, parameter_groups
+from headstart.tasks.learning import HeadOptions
 from headstart.types import Stage
 
 
 @pytest.fixture
 def network() -> Network:
-    return Network(tiny_backbone(), PooledLinear([Stage(CHANNELS, 8)] * 3, 3, 0.5)).eval()
+    return Network(
+        tiny_backbone(), PooledHead([Stage(CHANNELS, 8)] * 3, 3, HeadOptions(dropout=0.5))
+    ).eval()
 
 
 def test_the_head_learns_at_lr_and_the_stages_at_a_share(network: Network) -> None:
@@ -55,7 +58,7 @@ def test_pooling_is_the_mean_of_the_last_map_in_float32() -> None:
 
 
 def test_a_new_head_gives_zeros_and_drops_only_in_training() -> None:
-    head = PooledLinear([Stage(4, 8)], 2, dropout=0.5)
+    head = PooledHead([Stage(4, 8)], 2, HeadOptions(dropout=0.5))
     assert not head((torch.randn(3, 4, 2, 2),)).any()
     nn.init.ones_(head.linear.weight)
     maps = (torch.ones(1, 4, 1, 1),)

@@ -15,7 +15,7 @@ from headstart.errors import DataError
 from headstart.tasks.classification.learn import LEARNER
 from headstart.tasks.classification.score import SCORER, confusion, macro_f1
 from headstart.tasks.classification.spec import SPEC, ClassSchema
-from headstart.tasks.protocol import Objective
+from headstart.tasks.learning import HeadOptions, Objective
 from headstart.types import Annotation, Record, Stage
 
 SCHEMA = ClassSchema(("ant", "bee", "wasp"))
@@ -226,7 +226,7 @@ def test_the_convex_start_is_logistic_regression(classes: int) -> None:
     features = random.normal(size=(1, 60, 8)).astype(np.float32) + np.eye(classes, 8)[targets]
     features = features.astype(np.float32)
     schema = ClassSchema(tuple("abc"[:classes]))
-    head = LEARNER.head([Stage(8, 32)], schema, targets.tolist(), 0.0).eval()
+    head = LEARNER.head([Stage(8, 32)], schema, targets.tolist(), HeadOptions()).eval()
     LEARNER.initialise(head, features, targets.tolist(), schema)
     with torch.inference_mode():
         found = torch.softmax(head.predict(torch.from_numpy(features[0])), dim=1).numpy()
@@ -240,7 +240,7 @@ def test_the_convex_start_is_logistic_regression(classes: int) -> None:
 def test_the_convex_start_never_names_a_class_without_pictures() -> None:
     features = np.random.default_rng(0).normal(size=(2, 20, 8)).astype(np.float32)
     targets = [0, 2] * 10
-    head = LEARNER.head([Stage(8, 32)], SCHEMA, targets, 0.0).eval()
+    head = LEARNER.head([Stage(8, 32)], SCHEMA, targets, HeadOptions()).eval()
     LEARNER.initialise(head, features, targets, SCHEMA)
     with torch.inference_mode():
         found = head.predict(torch.from_numpy(features[0])).argmax(dim=1)
@@ -250,7 +250,7 @@ def test_the_convex_start_never_names_a_class_without_pictures() -> None:
 def test_the_loss_is_cross_entropy() -> None:
     """scikit-learn's log loss, without smoothing; with it the sure answer costs more."""
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]])
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [0, 2], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [0, 2], HeadOptions())
     encoded = torch.stack([LEARNER.encode(target, None, SCHEMA) for target in (0, 2)])
     expected = sklearn_metrics.log_loss([0, 2], torch.softmax(logits, 1).numpy(), labels=[0, 1, 2])
     assert float(
@@ -265,7 +265,7 @@ def test_the_loss_is_cross_entropy() -> None:
 
 
 def test_the_graph_divides_by_the_temperature_and_keeps_the_raw_maximum() -> None:
-    finish = LEARNER.finish(LEARNER.head([Stage(4, 32)], SCHEMA, [0, 1], 0.0))
+    finish = LEARNER.finish(LEARNER.head([Stage(4, 32)], SCHEMA, [0, 1], HeadOptions()))
     logits = torch.tensor([[2.0, 0.0, -1.0]])
     finish.get_buffer("temperature").fill_(2.0)
     probabilities, unknown = finish(logits)

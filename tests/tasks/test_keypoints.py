@@ -13,8 +13,8 @@ from headstart.tasks.keypoints.learn import LEARNER
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
 from headstart.tasks.keypoints.score import SCORER
 from headstart.tasks.keypoints.spec import SPEC
+from headstart.tasks.learning import HeadOptions, Objective
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Objective
 from headstart.types import Geometry, Record, Size, Skeleton, Stage
 
 NAMES = ("left_shoulder", "right_hip", "nose")
@@ -78,7 +78,7 @@ def test_answers_are_in_original_pixels() -> None:
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_points_without_a_label_have_no_gradient(name: str) -> None:
-    head = LEARNER.head(STAGES, SCHEMA, [], 0.0)
+    head = LEARNER.head(STAGES, SCHEMA, [], HeadOptions())
     raw = torch.zeros(1, 3, 16, 24, requires_grad=True)
     truth = encoded((20, 20, 2), (60, 40, 1), (30, 30, 0))
     loss = LEARNER.loss(head, raw, truth, Objective(name))
@@ -110,7 +110,7 @@ def test_the_width_of_targets_is_the_stated_one() -> None:
 
 def test_the_monitored_metric_is_pck_of_the_torso_in_the_view() -> None:
     """By hand: the torso is 50 long, so that 10 pixels are allowed; one point of three misses."""
-    head = LEARNER.head(STAGES, SCHEMA, [], 0.0)
+    head = LEARNER.head(STAGES, SCHEMA, [], HeadOptions())
     truth = encoded((10, 10, 2), (50, 40, 2), (80, 50, 2))
     raw = torch.full((1, 3, 16, 24), -9.0)
     for point, (column, row) in enumerate(((2, 2), (12, 10), (16, 12))):

@@ -17,14 +17,15 @@ from torch.nn import functional
 
 from headstart.config import DatasetOptions
 from headstart.errors import ConfigError, DataError
-from headstart.models.heads import PooledLinear, Stage
+from headstart.models.heads import PooledHead, Stage
+from headstart.tasks.learning import HeadOptions, Objective
 from headstart.tasks.multilabel import score as score_module
 from headstart.tasks.multilabel.learn import LEARNER, asymmetric
 from headstart.tasks.multilabel.parsing import LabelSchema, detect_separator
 from headstart.tasks.multilabel.precision import Ranking, ranked_classes, weights_of
 from headstart.tasks.multilabel.score import SCORER, best_threshold, parse_aim
 from headstart.tasks.multilabel.spec import SPEC, LabelsPrediction, label_given
-from headstart.tasks.protocol import Objective, ParsedTargets
+from headstart.tasks.protocol import ParsedTargets
 from headstart.types import Annotation, Geometry, Record
 
 SCHEMA = LabelSchema(("ant", "bee", "wasp"))
@@ -684,9 +685,9 @@ def test_out_of_fold_is_left_out_where_it_says_nothing() -> None:
 # Learning
 
 
-def head(targets: Sequence[Sequence[int]]) -> PooledLinear:
-    made = LEARNER.head(STAGES, SCHEMA, [tuple(target) for target in targets], 0.0)
-    assert isinstance(made, PooledLinear)
+def head(targets: Sequence[Sequence[int]]) -> PooledHead:
+    made = LEARNER.head(STAGES, SCHEMA, [tuple(target) for target in targets], HeadOptions())
+    assert isinstance(made, PooledHead)
     return made
 
 

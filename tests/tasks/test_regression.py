@@ -12,7 +12,7 @@ from sklearn import metrics as sklearn_metrics
 
 from headstart.config import DatasetOptions
 from headstart.errors import DataError
-from headstart.tasks.protocol import Objective
+from headstart.tasks.learning import HeadOptions, Objective
 from headstart.tasks.regression.learn import LEARNER
 from headstart.tasks.regression.numbers import NumberSchema
 from headstart.tasks.regression.score import SCORER
@@ -83,7 +83,7 @@ def test_equal_targets_have_no_r2() -> None:
 
 def test_answers_are_in_the_unit_of_the_targets() -> None:
     """By hand: of 10 and 30 the mean is 20 and the deviation 10."""
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(10.0,), (30.0,)], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(10.0,), (30.0,)], HeadOptions())
     raw = torch.tensor([[0.0], [1.5]])
     (values,) = LEARNER.finish(head)(raw)
     assert values.tolist() == [[20.0], [35.0]]
@@ -102,14 +102,14 @@ def test_answers_are_in_the_unit_of_the_targets() -> None:
 
 def test_the_loss_is_smooth_l1_of_standard_deviations() -> None:
     """By hand, beta 0.5: 0.2 away costs 0.04 / 1 = 0.04, 2 away costs 2 - 0.25 = 1.75."""
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(10.0,), (30.0,)], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(10.0,), (30.0,)], HeadOptions())
     encoded = encode([20.0, 20.0])
     found = LEARNER.loss(head, torch.tensor([[0.2], [2.0]]), encoded, Objective("smooth-l1", 0.1))
     assert float(found) == pytest.approx((0.04 + 1.75) / 2)
 
 
 def test_training_pictures_of_one_value_do_not_divide_by_zero() -> None:
-    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(3.0,), (3.0,)], 0.0)
+    head = LEARNER.head([Stage(4, 32)], SCHEMA, [(3.0,), (3.0,)], HeadOptions())
     encoded = encode([3.0, 3.0])
     assert float(LEARNER.loss(head, torch.zeros(2, 1), encoded, Objective("smooth-l1", 0.0))) == 0.0
 
@@ -170,7 +170,7 @@ def test_a_range_bounds_answers_and_targets() -> None:
     parsed = SPEC.parse(annotations(["0", "50", "101"]), options=DatasetOptions(range=(0, 100)))
     assert parsed.targets == ((0.0,), (50.0,), None)
     assert "outside the range 0 to 100" in parsed.omissions[0].reason
-    head = LEARNER.head([Stage(4, 32)], parsed.schema, [(0.0,), (50.0,)], 0.0)
+    head = LEARNER.head([Stage(4, 32)], parsed.schema, [(0.0,), (50.0,)], HeadOptions())
     (values,) = LEARNER.finish(head)(torch.tensor([[0.0], [50.0], [-50.0]]))
     assert values.flatten().tolist() == pytest.approx([50.0, 100.0, 0.0])
     features = np.random.default_rng(0).normal(size=(1, 40, 4)).astype(np.float32)

@@ -20,6 +20,7 @@ from headstart.models.heads import Head
 from headstart.models.network import Network, Prefix
 from headstart.progress import Advance, QuietProgress
 from headstart.runtime.preprocess import Preprocess
+from headstart.tasks.learning import HeadOptions
 from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan
@@ -70,6 +71,9 @@ class Counting:
             self.steps[title] = self.steps.get(title, 0) + units
 
         yield advance
+
+
+OPTIONS = HeadOptions(dropout=0.2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,12 +128,12 @@ class Small:
         views = [(r, v) for r in self.manifest.on("train") for v in range(PLAIN, VIEWS + 1)]
         return views + [(r, PLAIN) for r in self.manifest.on("val")]
 
-    def network(self) -> Network:
+    def network(self, options: HeadOptions = OPTIONS) -> Network:
         learner = tasks.learner(self.manifest.task)
         backbone = tiny_backbone()
         targets = [record.target for record in self.manifest.on("train")]
         torch.manual_seed(0)
-        head = learner.head(backbone.outputs, self.manifest.schema, targets, 0.2)
+        head = learner.head(backbone.outputs, self.manifest.schema, targets, options)
         assert isinstance(head, Head)
         return Network(backbone, head).eval()
 

@@ -14,11 +14,12 @@ from export.tiny import INFO, tiny_backbone
 from headstart.data import augment
 from headstart.errors import MissingExtraError
 from headstart.models.backbones import Backbone, load_backbone
-from headstart.models.heads import PooledLinear
+from headstart.models.heads import PooledHead
 from headstart.models.network import Network, Prefix
 from headstart.progress import QuietProgress
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import seed_from
+from headstart.tasks.learning import HeadOptions
 from headstart.training import engines, features
 from headstart.training.features import StoredViews
 from headstart.training.views import PLAIN
@@ -37,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 def prefix() -> Prefix:
     """Of the real architecture: the engines must be exact on its kinds of layers."""
     backbone = load_backbone("efficientnet_lite0")
-    return Network(backbone, PooledLinear(backbone.outputs, 2, 0.0)).split(5)[0]
+    return Network(backbone, PooledHead(backbone.outputs, 2, HeadOptions())).split(5)[0]
 
 
 def in_batch(
@@ -176,7 +177,8 @@ def test_values_beyond_float16_are_kept_in_float32(small: Small, tmp_path: Path)
     layer = nn.Conv2d(3, 2, 8, 8)
     nn.init.constant_(layer.weight, 1e5)
     prefix, _ = Network(
-        Backbone(INFO, [layer], [Stage(2, 8)], "random"), PooledLinear([Stage(2, 8)], 2, 0.0)
+        Backbone(INFO, [layer], [Stage(2, 8)], "random"),
+        PooledHead([Stage(2, 8)], 2, HeadOptions()),
     ).split(0)
     prefix.count = 1
     stored = store_views(tmp_path, prefix, small.preprocess)

@@ -14,6 +14,7 @@ import torch
 from headstart.data.loader import EpochOrder, Item
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
+from headstart.tasks.learning import HeadOptions
 from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
 from headstart.training.module import Score, TransferModule
 from training.small import Counting, KilledError, Killing, Small, same_state
@@ -285,6 +286,57 @@ def test_dropout_changes_what_is_learned(
     network.head.predict.get_submodule("0").p = 0.0
     small.phases(tmp_path, network).train(QuietProgress())
     assert not same_state(network.head, whole[0].head)
+
+
+def test_the_norms_of_the_stages_learn_where_they_are_allowed_to(
+    small: Small, whole: tuple[Network, Path], tmp_path: Path
+) -> None:
+    free = train(small, tmp_path, train_norms=True)
+    assert not any(module.training for module in free.modules())
+    means = {
+        name: value
+        for name, value in free.backbone.stages[1].state_dict().items()
+        if name.endswith("running_mean")
+    }
+    assert means
+    kept = whole[0].backbone.stages[1].state_dict()
+    assert not any(torch.equal(value, kept[name]) for name, value in means.items())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"mixup": 0.4}, {"sampler": "balanced"}, {"steps_per_epoch": 2}]
+)
+def test_a_setting_changes_what_is_learned_and_survives_a_kill(
+    small: Small, whole: tuple[Network, Path], tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    changed = train(small, tmp_path / "whole", **settings)
+    assert not same_state(changed.head, whole[0].head)
+    with pytest.raises(KilledError):
+        train(small, tmp_path / "killed", Killing(3), **settings)
+    assert same_state(train(small, tmp_path / "killed", **settings), changed)
+
+
+def test_a_small_network_as_head_trains_without_a_convex_start(
+    small: Small, tmp_path: Path
+) -> None:
+    network = small.network(HeadOptions("mlp", dropout=0.1))
+    assert not network.head.convex
+    before = {name: value.clone() for name, value in network.head.state_dict().items()}
+    small.phases(tmp_path, network).train(QuietProgress())
+    after = network.head.state_dict()
+    learned = [name for name in before if not torch.equal(before[name], after[name])]
+    assert {"predict.2.weight", "predict.4.running_mean", "predict.6.weight"} <= set(learned)
+
+
+def test_all_states_are_kept_where_asked(small: Small, tmp_path: Path) -> None:
+    train(small, tmp_path, keep_checkpoints="all")
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("*-epoch-*"))
+    assert kept == [
+        *(f"finetune-epoch-{at:03d}.safetensors" for at in range(3)),
+        *(f"head-epoch-{at:03d}.safetensors" for at in range(2)),
+    ]
+    states = [load_state(tmp_path / "checkpoints" / name) for name in kept]
+    assert not torch.equal(states[0]["head.predict.1.weight"], states[1]["head.predict.1.weight"])
 
 
 def rates(run: Path, phase: str) -> list[float]:

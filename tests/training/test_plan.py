@@ -12,9 +12,9 @@ import pytest
 from headstart.config import TrainConfig, train_config
 from headstart.errors import ConfigError
 from headstart.models.backbones import load_backbone
-from headstart.models.heads import PooledLinear
+from headstart.models.heads import PooledHead
 from headstart.models.network import Network
-from headstart.tasks.protocol import TaskDefaults
+from headstart.tasks.learning import HeadOptions, TaskDefaults
 from headstart.training import plan as plan_module
 from headstart.training.plan import Plan
 from headstart.types import Manifest, Record, Split
@@ -30,7 +30,7 @@ VIEW_BYTES = CHANNELS_BEFORE_STAGE_6 * 2 * 2 * 2
 @pytest.fixture(scope="module")
 def network() -> Network:
     backbone = load_backbone("efficientnet_lite0", pretrained=False)
-    return Network(backbone, PooledLinear(backbone.outputs, 3, 0.2)).eval()
+    return Network(backbone, PooledHead(backbone.outputs, 3, HeadOptions(dropout=0.2))).eval()
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +135,19 @@ def test_the_strategy_features_trains_the_head_alone(network: Network) -> None:
     assert plan.epochs == 0
     assert plan.store_bytes == 1280 * 2 * (1000 * (plan.views + 1) + 100)
     assert "the whole backbone" in plan.describe()
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "features", "full"])
+def test_without_augmentation_there_is_only_the_plain_view(network: Network, strategy: str) -> None:
+    plan = make_plan(config(strategy=strategy, augment="none"), manifest(), network)
+    assert plan.views == 0
+
+
+def test_a_head_without_a_convex_start_trains_longer_before_the_stages() -> None:
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    head = PooledHead(backbone.outputs, 3, HeadOptions("mlp"))
+    plan = make_plan(config(), manifest(), Network(backbone, head).eval())
+    assert (plan.freeze_epochs, plan.epochs) == (DEFAULTS.epochs, DEFAULTS.epochs)
 
 
 def test_a_stage_that_does_not_exist_is_refused(network: Network) -> None:

@@ -14,7 +14,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional, query_size
 
 from headstart.runtime.preprocess import PAD_VALUE, Preprocess
-from headstart.tasks.protocol import Placed
+from headstart.tasks.learning import Placed
 from headstart.types import IGNORED, Box, ImageArray, Size
 
 # Part of the key of stored views: raised whenever a view of the same seed would look different.
@@ -25,7 +25,7 @@ View = tuple[ImageArray, Placed | None]
 
 _AXES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
-Policy = Literal["light", "standard"]
+Policy = Literal["none", "light", "standard", "strong"]
 Flip = Literal["none", "horizontal", "both"]
 
 
@@ -41,6 +41,7 @@ class Strength:
         degrees: largest turn of what a box means.
         zoom: largest change of its size, as a share.
         shift: largest change of its place, as a share of what is shown.
+        faults: share of the views with faults of a camera: blur, lost colour, exposure.
     """
 
     min_area: float
@@ -49,11 +50,14 @@ class Strength:
     degrees: float
     zoom: float
     shift: float
+    faults: float = 0.0
 
 
 STRENGTHS: Mapping[Policy, Strength] = {
+    "none": Strength(1.0, 1.0, 0.0, 0.0, 0.0, 0.0),
     "light": Strength(0.8, 10 / 9, 0.1, 10.0, 0.1, 0.03),
     "standard": Strength(0.3, 4 / 3, 0.3, 30.0, 0.25, 0.08),
+    "strong": Strength(0.15, 3 / 2, 0.5, 45.0, 0.35, 0.12, faults=0.2),
 }
 
 
@@ -63,7 +67,8 @@ class Augmentation:
 
     Attributes:
         policy: ``standard`` for things that may lie anywhere in the picture at any size, ``light``
-            for pictures that are all taken in the same way.
+            for pictures that are all taken in the same way, ``strong`` for long training on few
+            pictures, ``none`` for no change but ``flip``.
         flip: ``horizontal`` where a mirrored picture means the same, ``both`` where no side is up.
     """
 
@@ -109,7 +114,18 @@ class Augmentation:
             "both": [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()],
         }
         colour = v2.ColorJitter(strength.colour, strength.colour, strength.colour)
-        return [*flips[self.flip], colour]
+        return [*flips[self.flip], colour, *_faults(strength.faults)]
+
+
+def _faults(share: float) -> list[nn.Module]:
+    """What goes wrong in cameras, each in this share of the views."""
+    if share == 0:
+        return []
+    return [
+        v2.RandomApply([v2.GaussianBlur(5, (0.3, 2.0))], share),
+        v2.RandomGrayscale(share / 2),
+        v2.RandomAutocontrast(share),
+    ]
 
 
 class _Middle(v2.Transform):  # type: ignore[misc]

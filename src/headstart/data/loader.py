@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -36,28 +37,53 @@ class EpochOrder(Sampler[list[Item]]):
         batch_size: pictures a batch.
         seed: decides order and views, with the epoch.
         phase: name of the phase, so that phases differ.
+        weights: how often each picture is drawn (pictures,), relative to the others and with
+            replacement; None sees each as often as the others.
+        steps: batches of an epoch; None takes every picture once.
     """
 
-    def __init__(self, pictures: int, views: int, batch_size: int, seed: int, phase: str) -> None:
+    def __init__(
+        self,
+        pictures: int,
+        views: int,
+        batch_size: int,
+        seed: int,
+        phase: str,
+        *,
+        weights: npt.NDArray[np.float64] | None = None,
+        steps: int | None = None,
+    ) -> None:
         self._pictures, self._views, self._batch_size = pictures, views, batch_size
         self._seed, self._phase, self._epoch = seed, phase, 0
+        self._weights, self._steps = weights, steps
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before every epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
+        if self._steps is not None:
+            return self._steps
         full, left = divmod(self._pictures, self._batch_size)
         # A single picture would be a batch without variance; it has its turn in another epoch.
         return full + (left > 1 or full == 0)
 
     def __iter__(self) -> Iterator[list[Item]]:
         random = np.random.default_rng(seed_from("order", self._seed, self._phase, self._epoch))
-        order = random.permutation(self._pictures)
-        views = random.integers(0, self._views, self._pictures)
-        items = [(int(picture), int(views[picture])) for picture in order]
+        order = self._order(random)
+        views = random.integers(0, self._views, len(order))
+        items = [(int(picture), int(view)) for picture, view in zip(order, views, strict=True)]
         for batch in range(len(self)):
             yield items[batch * self._batch_size : (batch + 1) * self._batch_size]
+
+    def _order(self, random: np.random.Generator) -> npt.NDArray[np.intp]:
+        """Positions of the pictures of one epoch."""
+        count = self._pictures if self._steps is None else self._steps * self._batch_size
+        if self._weights is not None:
+            shares = self._weights / self._weights.sum()
+            return random.choice(self._pictures, count, p=shares)
+        rounds = -(-count // self._pictures)
+        return np.concatenate([random.permutation(self._pictures) for _ in range(rounds)])[:count]
 
 
 class _Batches(Dataset[Batch]):

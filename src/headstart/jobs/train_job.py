@@ -35,6 +35,7 @@ from headstart.storage import (
     write_json,
     write_text,
 )
+from headstart.tasks.learning import HeadOptions
 from headstart.training.engines import Engine
 from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
@@ -184,7 +185,8 @@ def _build(config: TrainConfig, manifest: Manifest) -> Network:
     backbone = load_backbone(config.backbone)
     torch.manual_seed(seed_from("head", config.seed))
     targets = [record.target for record in manifest.on("train")]
-    head = learner.head(backbone.outputs, manifest.schema, targets, config.dropout)
+    options = HeadOptions(config.head, config.dropout)
+    head = learner.head(backbone.outputs, manifest.schema, targets, options)
     if not isinstance(head, Head):
         raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")
     # The engine of a fresh run would change the layout in passing, that of a resumed run is perhaps

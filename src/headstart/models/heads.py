@@ -7,7 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from headstart.tasks.learning import HeadOptions
 from headstart.types import Stage
+
+HIDDEN = 128
+"""Units of the hidden layer of the head ``mlp``."""
 
 Maps = tuple[torch.Tensor, ...]
 """Feature maps (n, channels, height, width), from early to late."""
@@ -21,11 +25,13 @@ class Head(nn.Module):
         reduce: parameter-free, from the maps of the taps to one small tensor a picture; None where
             ``predict`` needs the maps themselves.
         predict: the part that learns.
+        convex: whether the best weights of ``predict`` are the solution of a convex problem.
     """
 
     taps: tuple[int, ...]
     reduce: nn.Module | None
     predict: nn.Module
+    convex: bool = False
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Raw outputs of the maps of the taps."""
@@ -41,30 +47,43 @@ class PoolLast(nn.Module):
         return maps[-1].float().mean(dim=(2, 3))
 
 
-class PooledLinear(Head):
-    """Global average pooling, dropout, one linear layer: raw outputs (n, outputs).
+class PooledHead(Head):
+    """Global average pooling, then one linear layer or a small network: raw outputs (n, outputs).
 
     Args:
         stages: of the backbone; the last one is pooled.
         outputs: raw outputs a picture.
-        dropout: probability of dropping a pooled feature.
+        options: ``linear`` is dropout and one layer; ``mlp`` is normalisation, dropout, a hidden
+            layer of 128, ReLU, normalisation, dropout and a layer.
     """
 
-    def __init__(self, stages: Sequence[Stage], outputs: int, dropout: float) -> None:
+    def __init__(self, stages: Sequence[Stage], outputs: int, options: HeadOptions) -> None:
         super().__init__()
         self.taps = (len(stages) - 1,)
         self.reduce = PoolLast()
-        linear = nn.Linear(stages[-1].channels, outputs)
+        self.convex = options.kind == "linear"
+        features = stages[-1].channels
+        hidden: list[nn.Module] = []
+        if not self.convex:
+            hidden = [
+                nn.BatchNorm1d(features),
+                nn.Dropout(options.dropout),
+                nn.Linear(features, HIDDEN),
+                nn.ReLU(),
+                nn.BatchNorm1d(HIDDEN),
+            ]
+            features = HIDDEN
+        linear = nn.Linear(features, outputs)
         # Zero weights start at the prior instead of at noise: with few pictures the noise of a
         # random start is still visible after training.
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
-        self.predict = nn.Sequential(nn.Dropout(dropout), linear)
+        self.predict = nn.Sequential(*hidden, nn.Dropout(options.dropout), linear)
 
     @property
     def linear(self) -> nn.Linear:
-        """The layer that learns."""
-        layer = self.predict.get_submodule("1")
+        """The last layer."""
+        *_, layer = self.predict.children()
         if not isinstance(layer, nn.Linear):
             raise TypeError(f"expected a linear layer, got {type(layer).__name__}")
         return layer

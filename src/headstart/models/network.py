@@ -51,7 +51,7 @@ class Rest(nn.Module):
     """The part that trains: from the prefix's maps to the head's raw outputs.
 
     Normalisation layers of the backbone stay in evaluation mode: their statistics come from a
-    million pictures and those of a small batch would be worse.
+    million pictures and those of a small batch would be worse. ``train_norms`` lets them learn.
 
     Args:
         stages: of the backbone, after the prefix.
@@ -76,6 +76,7 @@ class Rest(nn.Module):
         self.head = head
         self.reduced = reduced
         self.frozen = frozen
+        self.train_norms = False
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Raw outputs of the head."""
@@ -114,9 +115,9 @@ class Rest(nn.Module):
         return tuple(found)
 
     def train(self, mode: bool = True) -> Rest:
-        """Sets the mode of the head only."""
+        """Sets the mode of the head, and of the stages only where ``train_norms`` is set."""
         super().train(mode)
-        self.stages.eval()
+        self.stages.train(mode and self.train_norms and not self.frozen)
         return self
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torchvision import tv_tensors
 
+from headstart.tasks.learning import Placed
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Placed
 from headstart.types import Geometry
 
 

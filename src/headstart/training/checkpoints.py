@@ -136,6 +136,9 @@ class EpochKeeper(pl.Callback):
             self._best = [signed, values["val_error"]]
         if signed >= self._best[0] - self._best[1]:
             save_state(self._best_path, _rest_of(pl_module).state_dict())
+        if self._settings.keep_all:
+            path = epoch_path(self._best_path.parent, self._settings.name, trainer.current_epoch)
+            save_state(path, _rest_of(pl_module).state_dict())
         self._finished = trainer.should_stop or trainer.current_epoch + 1 >= self._settings.epochs
         trainer.save_checkpoint(self._last_path)
 
@@ -143,6 +146,11 @@ class EpochKeeper(pl.Callback):
 def best_path(folder: Path, phase: str) -> Path:
     """Where a phase keeps the state that it ends with."""
     return folder / f"{phase}-best.safetensors"
+
+
+def epoch_path(folder: Path, phase: str, epoch: int) -> Path:
+    """Where the state after one epoch is kept, when all are."""
+    return folder / f"{phase}-epoch-{epoch:03d}.safetensors"
 
 
 def last_path(folder: Path, phase: str) -> Path:

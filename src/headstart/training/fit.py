@@ -117,6 +117,7 @@ class PhaseData:
         views: number of views of each training picture.
         val: inputs and targets of the validation pictures, plain views.
         n_val: number of validation pictures.
+        weights: how often each training picture is drawn, see ``EpochOrder``.
     """
 
     train: Samples
@@ -124,6 +125,7 @@ class PhaseData:
     views: int
     val: Samples
     n_val: int
+    weights: npt.NDArray[np.float64] | None = None
 
 
 def fit_phase(
@@ -149,7 +151,15 @@ def fit_phase(
     folder = run / "checkpoints"
     if not is_finished(folder, settings.name):
         size, seed = settings.batch_size, settings.seed
-        order = EpochOrder(data.n_train, data.views, size, seed, settings.name)
+        order = EpochOrder(
+            data.n_train,
+            data.views,
+            size,
+            seed,
+            settings.name,
+            weights=data.weights,
+            steps=settings.steps,
+        )
         validation = plain_loader(data.val, data.n_val, size)
         steps = settings.epochs * len(order)
         resume = last_path(folder, settings.name)

@@ -13,7 +13,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPl
 from headstart.config import Schedule
 from headstart.data.loader import Batch
 from headstart.models.network import Rest, parameter_groups
-from headstart.tasks.protocol import Objective, TaskLearner
+from headstart.tasks.learning import Objective
+from headstart.tasks.protocol import TaskLearner
+from headstart.training.mixing import NO_MIXING, Mixing
 
 PLATEAU_EPOCHS = 5
 """Epochs without progress after which the plateau schedule halves the learning rates."""
@@ -35,6 +37,9 @@ class PhaseSettings:
         batch_size: pictures a step.
         seed: decides order, views and dropout, with the epoch.
         precision: of the arithmetic, in Lightning's words.
+        mixing: of pictures within a batch.
+        steps: of an epoch; None for every picture once.
+        keep_all: whether the state of every epoch is kept.
     """
 
     name: str
@@ -48,6 +53,9 @@ class PhaseSettings:
     batch_size: int
     seed: int
     precision: str
+    mixing: Mixing = NO_MIXING
+    steps: int | None = None
+    keep_all: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,8 +132,13 @@ class TransferModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """Mean loss of a batch."""
         maps, targets = batch
-        loss = self._learner.loss(
-            self.rest.head, self.rest(maps), targets, self._settings.objective
+        mixed = self._settings.mixing.draw(maps)
+        raw = self.rest(mixed.maps)
+        loss = mixed.loss(
+            lambda wanted: self._learner.loss(
+                self.rest.head, raw, wanted, self._settings.objective
+            ),
+            targets,
         )
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(targets))
         return loss

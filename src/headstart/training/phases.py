@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from headstart import tasks
 from headstart.config import TrainConfig
 from headstart.models.network import Network, Rest
 from headstart.progress import Progress
-from headstart.tasks.protocol import Objective, TaskLearner
+from headstart.tasks.learning import Objective
+from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import is_finished
 from headstart.training.fit import PhaseData, ReducedSamples, ViewSamples, fit_phase
+from headstart.training.mixing import Mixing
 from headstart.training.module import PhaseSettings
 from headstart.training.plan import Plan
 from headstart.training.settings import settled
@@ -67,7 +71,9 @@ class Phases:
             views=plan.views + 1,
             val=ViewSamples(views, val, self._encoded(val)),
             n_val=len(val),
+            weights=_balance(manifest, train) if config.sampler == "balanced" else None,
         )
+        self._rest.train_norms = config.train_norms
         self._features: tuple[ReducedSamples, ReducedSamples] | None = None
         if network.head.reduce is not None:
             # Before anything has trained: the same in every session of the run.
@@ -97,7 +103,8 @@ class Phases:
     def train(self, progress: Progress) -> None:
         """Runs both phases, or what is left of them; the network holds the result."""
         plan = self._plan
-        if self._features and not is_finished(self._run / "checkpoints", HEAD_PHASE):
+        convex = self._network.head.convex
+        if convex and self._features and not is_finished(self._run / "checkpoints", HEAD_PHASE):
             self._learner.initialise(
                 self._network.head,
                 self._features[0].by_view(CONVEX_VIEWS),
@@ -138,4 +145,18 @@ class Phases:
             batch_size=plan.batch_size,
             seed=config.seed,
             precision=precision,
+            mixing=Mixing(config.mixup, config.cutmix if name == FINETUNE_PHASE else 0.0),
+            steps=config.steps_per_epoch,
+            keep_all=config.keep_checkpoints == "all",
         )
+
+
+def _balance(manifest: Manifest, records: Sequence[Record]) -> npt.NDArray[np.float64]:
+    """How often each picture is drawn so that everything that occurs is seen equally often (n,).
+
+    A picture with several labels is drawn as often as its rarest one asks for.
+    """
+    spec = tasks.spec(manifest.task)
+    names = [spec.strata(manifest.schema, record.target) for record in records]
+    counts = Counter(name for found in names for name in found)
+    return np.array([1.0 / min(counts[name] for name in found) for found in names])

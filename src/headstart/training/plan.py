@@ -14,7 +14,7 @@ from headstart.config import TrainConfig
 from headstart.errors import ConfigError
 from headstart.models.network import Network
 from headstart.storage import cpu_count
-from headstart.tasks.protocol import TaskDefaults
+from headstart.tasks.learning import TaskDefaults
 from headstart.training import engines
 from headstart.training.settings import settled
 from headstart.training.store_plan import fit_store
@@ -181,9 +181,11 @@ def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> di
     features_only = config.strategy == "features"
     freeze_epochs = config.freeze_epochs
     if freeze_epochs is None:
-        # A head without a convex start has to learn everything in its only phase.
-        alone = features_only and network.head.reduce is None
-        freeze_epochs = defaults.epochs if alone else defaults.freeze_epochs
+        # A head without a convex start has to learn everything in its only phase, and on pooled
+        # features an epoch costs next to nothing.
+        alone = features_only or network.head.reduce is not None
+        longer = alone and not network.head.convex
+        freeze_epochs = defaults.epochs if longer else defaults.freeze_epochs
     return {
         "epochs": 0 if features_only else config.epochs or defaults.epochs,
         "freeze_epochs": freeze_epochs,

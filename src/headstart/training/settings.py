@@ -9,7 +9,8 @@ import numpy as np
 
 from headstart.config import MIN_SIDE, TrainConfig
 from headstart.errors import ConfigError
-from headstart.tasks.protocol import TaskDefaults, TaskLearner
+from headstart.tasks.learning import TaskDefaults
+from headstart.tasks.protocol import TaskLearner
 from headstart.types import Size
 
 Value = TypeVar("Value")
@@ -36,7 +37,7 @@ def settle(
         ConfigError: the task has no such loss, or its pictures cannot be mirrored.
     """
     defaults = learner.defaults(schema)
-    _check(config, learner, defaults)
+    _check(config, learner, schema, defaults)
     found = {
         "loss": learner.losses[0],
         "image_size": defaults.image_size or fitting_size(sizes),
@@ -52,10 +53,21 @@ def settle(
     )
 
 
-def _check(config: TrainConfig, learner: TaskLearner, defaults: TaskDefaults) -> None:
+def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: TaskDefaults) -> None:
     problems = []
     if config.loss is not None and config.loss not in learner.losses:
         problems.append(f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}")
+    if config.head == "mlp" and not defaults.pooled:
+        problems.append(
+            "--head must be linear, got 'mlp': this task's head needs to know where things are"
+        )
+    if config.cutmix and (config.strategy != "full" or learner.moves(schema)):
+        problems.append(
+            f"--cutmix must be 0, got {config.cutmix}: it cuts pictures, which needs --strategy "
+            "full and targets that belong to whole pictures (--mixup works everywhere)"
+        )
+    if config.augment == "none" and config.views:
+        problems.append(f"--views must be 0 with --augment none, got {config.views}")
     if config.flip not in (None, "none") and not defaults.may_mirror:
         problems.append(
             f"--flip must be none, got {config.flip!r}: which points change places in a mirrored "

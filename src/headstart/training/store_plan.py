@@ -10,7 +10,7 @@ import torch
 from headstart.config import TrainConfig
 from headstart.errors import ConfigError
 from headstart.models.network import Network
-from headstart.tasks.protocol import TaskDefaults
+from headstart.tasks.learning import TaskDefaults
 from headstart.training.settings import settled
 
 LIVE_VIEWS = 100
@@ -65,8 +65,8 @@ def fit_store(
         return view_bytes(stage) * (n_train * (views + 1) + n_val)
 
     stages = _stages(config, network, defaults)
-    if config.views is not None:
-        wanted = least = config.views
+    if config.views is not None or config.augment == "none":
+        wanted = least = config.views or 0
     else:
         wanted = min(defaults.max_views, max(1, defaults.view_budget // n_train - 1))
         least = 1
@@ -100,6 +100,8 @@ def _stages(config: TrainConfig, network: Network, defaults: TaskDefaults) -> li
 
 def _live(config: TrainConfig, shortened: str = "") -> StorePlan:
     views = LIVE_VIEWS if config.views is None else config.views
+    if config.augment == "none":
+        views = 0
     return StorePlan("full", config.split_stage or 0, views, 0, shortened)
 
 

@@ -13,7 +13,8 @@ from headstart.data.regions import SLACK, region_geometry
 from headstart.models.network import Prefix
 from headstart.runtime.preprocess import Preprocess, sample
 from headstart.storage import content_key, seed_from
-from headstart.tasks.protocol import Placed, TaskLearner
+from headstart.tasks.learning import Placed
+from headstart.tasks.protocol import TaskLearner
 from headstart.types import Geometry, ImageArray, Record
 
 PLAIN = 0

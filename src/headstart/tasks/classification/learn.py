@@ -12,9 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
 
-from headstart.models.heads import Head, PooledLinear, mean_and_error
+from headstart.models.heads import Head, PooledHead, mean_and_error
 from headstart.tasks.classification.spec import ClassSchema
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
+from headstart.tasks.protocol import TaskLearner
 from headstart.types import Stage
 
 INVERSE_PENALTY = 0.1
@@ -47,10 +48,14 @@ class ClassificationLearner(TaskLearner):
         return TaskDefaults()
 
     def head(
-        self, stages: Sequence[Stage], schema: ClassSchema, targets: Sequence[int], dropout: float
+        self,
+        stages: Sequence[Stage],
+        schema: ClassSchema,
+        targets: Sequence[int],
+        options: HeadOptions,
     ) -> Head:
         """One logit a class."""
-        return PooledLinear(stages, len(schema.classes), dropout)
+        return PooledHead(stages, len(schema.classes), options)
 
     def initialise(
         self,
@@ -71,7 +76,7 @@ class ClassificationLearner(TaskLearner):
             # Of two classes scikit-learn gives the difference of the logits.
             weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
             weights, biases = weights / 2, biases / 2
-        linear = cast("PooledLinear", head).linear
+        linear = cast("PooledHead", head).linear
         with torch.no_grad():
             # A class without a training picture keeps a logit that never wins.
             linear.bias.fill_(float(biases.min()) - 10.0)

@@ -13,8 +13,9 @@ from headstart.models.heads import Head, mean_and_error
 from headstart.tasks.keypoints.heatmaps import STRIDE
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
 from headstart.tasks.learn_points import encode_points, place_points, points_identity
+from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.tasks.protocol import TaskLearner
 from headstart.types import Geometry, Stage
 
 PCK_SHARE = 0.2
@@ -68,6 +69,7 @@ class KeypointsLearner(TaskLearner):
             freeze_epochs=0,
             batch_size=16,
             label_smoothing=0.0,
+            pooled=False,
             may_mirror=bool(schema.skeleton.flip_pairs),
         )
 
@@ -80,10 +82,10 @@ class KeypointsLearner(TaskLearner):
         stages: Sequence[Stage],
         schema: PointSchema,
         targets: Sequence[PointsTarget],
-        dropout: float,
+        options: HeadOptions,
     ) -> Head:
         """A U-Net decoder."""
-        return HeatmapHead(stages, schema, dropout)
+        return HeatmapHead(stages, schema, options.dropout)
 
     def place(self, target: PointsTarget, schema: PointSchema, geometry: Geometry) -> torch.Tensor:
         """Points in continuous coordinates (points, 2)."""

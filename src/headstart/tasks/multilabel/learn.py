@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
 
-from headstart.models.heads import Head, PooledLinear
+from headstart.models.heads import Head, PooledHead
+from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.tasks.multilabel.parsing import LabelSchema
 from headstart.tasks.multilabel.precision import (
     Ranking,
@@ -24,7 +25,7 @@ from headstart.tasks.multilabel.precision import (
     weights_of,
 )
 from headstart.tasks.multilabel.spec import Target
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.tasks.protocol import TaskLearner
 from headstart.types import Stage
 
 INVERSE_PENALTY = 0.1
@@ -96,10 +97,10 @@ class MultilabelLearner(TaskLearner):
         stages: Sequence[Stage],
         schema: LabelSchema,
         targets: Sequence[Target],
-        dropout: float,
+        options: HeadOptions,
     ) -> Head:
         """One logit a class; it starts at the class's prevalence."""
-        head = PooledLinear(stages, len(schema.classes), dropout)
+        head = PooledHead(stages, len(schema.classes), options)
         truth = torch.tensor(list(targets), dtype=torch.float64).reshape(-1, len(schema.classes))
         share = ((truth == 1).sum(dim=0) + 0.5) / ((truth >= 0).sum(dim=0) + 1.0)
         with torch.no_grad():
@@ -114,7 +115,7 @@ class MultilabelLearner(TaskLearner):
         schema: LabelSchema,
     ) -> None:
         """One logistic regression a class, on the pictures of all views where it is known."""
-        linear = cast("PooledLinear", head).linear
+        linear = cast("PooledHead", head).linear
         truth = np.array(targets, dtype=np.int8).reshape(len(targets), len(schema.classes))
         views = len(features)
         for index in np.flatnonzero(has_both(truth)):

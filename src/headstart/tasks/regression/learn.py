@@ -13,10 +13,11 @@ from sklearn.linear_model import RidgeCV
 from torch import nn
 from torch.nn import functional
 
-from headstart.models.heads import Head, PooledLinear, mean_and_error
+from headstart.models.heads import Head, PooledHead, mean_and_error
 from headstart.tasks.learn_points import encode_points, place_points, points_identity
+from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.tasks.points import PointSchema, PointsTarget
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.tasks.protocol import TaskLearner
 from headstart.tasks.regression.learn_points import CoordinateHead
 from headstart.tasks.regression.numbers import Numbers, NumberSchema
 from headstart.tasks.regression.spec import Schema, Target
@@ -26,14 +27,14 @@ EDGE = 1e-3
 """Targets at the ends of a range are moved inwards by this share: their logit is infinite."""
 
 
-class NumberHead(PooledLinear):
+class NumberHead(PooledHead):
     """Standardised numbers; remembers mean and standard deviation of the training targets.
 
     Args:
         stages: of the backbone.
         targets: of the training pictures (n, numbers).
         limits: smallest and largest value of each number; None for any.
-        dropout: probability of dropping a feature.
+        options: what the person chose.
     """
 
     mean: torch.Tensor
@@ -44,9 +45,9 @@ class NumberHead(PooledLinear):
         stages: Sequence[Stage],
         targets: torch.Tensor,
         limits: tuple[float, float] | None,
-        dropout: float,
+        options: HeadOptions,
     ) -> None:
-        super().__init__(stages, targets.shape[1], dropout)
+        super().__init__(stages, targets.shape[1], options)
         self.limits = limits
         self.register_buffer("mean", targets.mean(dim=0))
         # Training pictures may share one value even where the whole set does not.
@@ -122,6 +123,7 @@ class RegressionLearner(TaskLearner):
             max_views=6,
             view_budget=12_000,
             freeze_epochs=0,
+            pooled=False,
             may_mirror=bool(schema.skeleton.flip_pairs),
         )
 
@@ -130,14 +132,18 @@ class RegressionLearner(TaskLearner):
         return isinstance(schema, PointSchema)
 
     def head(
-        self, stages: Sequence[Stage], schema: Schema, targets: Sequence[Target], dropout: float
+        self,
+        stages: Sequence[Stage],
+        schema: Schema,
+        targets: Sequence[Target],
+        options: HeadOptions,
     ) -> Head:
         """Pooled for numbers; a head that keeps positions for points."""
         if isinstance(schema, PointSchema):
             points = cast("Sequence[PointsTarget]", targets)
-            return CoordinateHead(stages, schema, points, dropout)
+            return CoordinateHead(stages, schema, points, options.dropout)
         table = torch.tensor(np.asarray(targets), dtype=torch.float32).view(len(targets), -1)
-        return NumberHead(stages, table, schema.range, dropout)
+        return NumberHead(stages, table, schema.range, options)
 
     def initialise(
         self,

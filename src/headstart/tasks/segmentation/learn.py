@@ -14,7 +14,8 @@ from torchvision import tv_tensors
 
 from headstart.models.decoders import UnetHead
 from headstart.models.heads import Head
-from headstart.tasks.protocol import Objective, Placed, TaskDefaults, TaskLearner
+from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
+from headstart.tasks.protocol import TaskLearner
 from headstart.tasks.segmentation.losses import LOSSES
 from headstart.tasks.segmentation.spec import MaskSchema, MaskTarget
 from headstart.types import IGNORED, Geometry, Stage
@@ -52,6 +53,7 @@ class SegmentationLearner(TaskLearner):
             freeze_epochs=0,
             batch_size=8,
             label_smoothing=0.0,
+            pooled=False,
         )
 
     def moves(self, schema: MaskSchema) -> bool:
@@ -63,10 +65,10 @@ class SegmentationLearner(TaskLearner):
         stages: Sequence[Stage],
         schema: MaskSchema,
         targets: Sequence[MaskTarget],
-        dropout: float,
+        options: HeadOptions,
     ) -> Head:
         """A U-Net decoder."""
-        return UnetHead(stages, len(schema.classes), dropout)
+        return UnetHead(stages, len(schema.classes), options.dropout)
 
     def place(self, target: MaskTarget, schema: MaskSchema, geometry: Geometry) -> torch.Tensor:
         """The upright mask (1, height, width), uint8."""

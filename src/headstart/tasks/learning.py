@@ -1,0 +1,87 @@
+"""What a task says about its training, and what it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+from headstart.types import Size
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskDefaults:
+    """Settings that fit a task, for what the person leaves open.
+
+    Attributes:
+        image_size: (height, width) in pixels; None takes the median size of the pictures.
+        resize: the rule that brings pictures to it.
+        split_stage: first stage that trains.
+        bfloat16_from: training is faster in bfloat16 when no stage before this one trains.
+        max_views: augmented views of each picture.
+        view_budget: views of all training pictures together.
+        epochs: of the second phase.
+        freeze_epochs: of the first phase, in which the head trains alone.
+        lr: peak learning rate of the head in the second phase.
+        batch_size: pictures in a step.
+        label_smoothing: share of the target that is spread over all classes.
+        augment: how far views are from the picture; ``standard`` may cut away most of it.
+        may_mirror: whether a mirrored picture means the same, or what changes in it is known.
+        pooled: whether the head takes features that are pooled over the picture.
+    """
+
+    image_size: Size | None = (224, 224)
+    resize: Literal["letterbox", "crop", "squash"] = "crop"
+    split_stage: int = 6
+    bfloat16_from: int = 6
+    max_views: int = 7
+    view_budget: int = 16_000
+    epochs: int = 20
+    freeze_epochs: int = 5
+    lr: float = 1e-3
+    batch_size: int = 32
+    label_smoothing: float = 0.1
+    augment: Literal["light", "standard"] = "standard"
+    may_mirror: bool = True
+    pooled: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What training minimises.
+
+    Attributes:
+        loss: one of the task's ``losses``.
+        label_smoothing: share of the target that is spread over all classes.
+    """
+
+    loss: str
+    label_smoothing: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Placed:
+    """A target in a view.
+
+    Attributes:
+        tensor: a ``torchvision.tv_tensors`` tensor.
+        mirrored: whether left and right have changed places.
+    """
+
+    tensor: torch.Tensor
+    mirrored: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadOptions:
+    """What the person chose about the head.
+
+    Attributes:
+        kind: ``linear``, or ``mlp`` with one hidden layer, where features are pooled.
+        dropout: probability of dropping a feature.
+    """
+
+    kind: Literal["linear", "mlp"] = "linear"
+    dropout: float = 0.0
