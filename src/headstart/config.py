@@ -58,6 +58,8 @@ class TrainConfig(BaseModel):
     task: str | None = None
     # The pretrained network whose first stages stay frozen.
     backbone: str = "efficientnet_lite0"
+    # Model folder of an earlier run to start from, instead of the pretrained weights.
+    start_from: Path | None = None
     # features trains the head alone, finetune the head and the last stages, full everything.
     strategy: Strategy = "finetune"
     # Passes over the training pictures in the second phase (head and last stages).

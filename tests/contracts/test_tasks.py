@@ -572,6 +572,11 @@ def test_the_monitored_metric_comes_first_in_its_direction(case: Case) -> None:
     _check(found)
 
 
+def test_the_head_gives_one_output_for_each_named_part(case: Case) -> None:
+    parts = case.spec.parts(case.schema)
+    assert len(set(parts)) == len(parts) == case.raw(2).shape[1]
+
+
 @pytest.mark.parametrize("data", ["one picture", "one value", "one group"])
 def test_scores_and_findings_of_thin_data(case: Case, data: str) -> None:
     count = 1 if data == "one picture" else COUNT

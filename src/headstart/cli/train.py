@@ -25,6 +25,8 @@ EXAMPLES = """Examples:
 
   headstart train tags.csv --threshold-aim "precision>=0.9"
 
+  headstart train more-photos/ --from runs/photos/model
+
   headstart train photos/ --out runs/second --resume
 """
 
@@ -48,6 +50,9 @@ def train(
         str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="[default: efficientnet_lite0]")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--from", metavar="MODEL", help="Go on from an earlier model.")
+    ] = None,
     strategy: Annotated[
         str | None, typer.Option(help="features (head only), finetune or full  [default: finetune]")
     ] = None,

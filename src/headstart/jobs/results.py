@@ -28,6 +28,7 @@ from headstart.export.card import model_card
 from headstart.export.formats.onnx import Deployed, export_graph, set_constant
 from headstart.export.verify import Agreement, Decoding, verify
 from headstart.jobs.run_folder import RunFolder
+from headstart.jobs.warm_start import WarmStart
 from headstart.models.network import Network
 from headstart.progress import Progress
 from headstart.runtime.backends import Backend
@@ -55,6 +56,7 @@ class RunInputs:
     preprocess: Preprocess
     network: Network
     out_of_fold: tuple[str, Metric] | None
+    start: WarmStart | None = None
 
     def scored(self, backend: Backend) -> Scored:
         """The model, for scoring."""
@@ -151,14 +153,12 @@ def _write_model(
         calibration=calibration,
         backbone=info.name,
         outputs=tasks.spec(manifest.task).outputs,
-        seen={
-            side: tuple(sorted({record.fingerprint for record in manifest.on(side)}))
-            for side in SPLITS[:2]
-        },
+        seen=_seen(inputs),
         files={},
         details={
             "headstart_version": headstart.__version__,
             "weights": {"license": info.license, "source": info.source},
+            "started_from": inputs.start.key if inputs.start else None,
             "normalisation": {"mean": info.mean, "std": info.std, "inside_graph": True},
             "agreement": agreement.to_json(),
             "test": {"n_images": metrics["n_images"], "metrics": metrics["metrics"]},
@@ -170,6 +170,16 @@ def _write_model(
     card = model_card(description, inputs.run.path.name, counts)
     state = network.state_dict()
     write_model_folder(inputs.run.model, description, graph, state, card, (backend, golden))
+
+
+def _seen(inputs: RunInputs) -> dict[str, tuple[str, ...]]:
+    """Fingerprints by side, with those of the model that the run started from."""
+    found: dict[str, tuple[str, ...]] = {}
+    for side in SPLITS[:2]:
+        new = {record.fingerprint for record in inputs.manifest.on(side)}
+        old = inputs.start.description.seen[side] if inputs.start else ()
+        found[side] = tuple(sorted(new.union(old)))
+    return found
 
 
 def _write_predictions(inputs: RunInputs, evaluation: Evaluation) -> None:

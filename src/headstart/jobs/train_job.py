@@ -23,6 +23,13 @@ from headstart.data.scan import measure_some
 from headstart.errors import ConfigError, HeadstartError
 from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
+from headstart.jobs.warm_start import (
+    WarmStart,
+    adopt,
+    read_start,
+    with_its_backbone,
+    without_leaks,
+)
 from headstart.models.backbones import backbone_info, load_backbone
 from headstart.models.heads import Head
 from headstart.models.network import Network
@@ -85,7 +92,7 @@ def run_training(
     progress: Progress,
 ) -> TrainResult:
     """See ``headstart.train``."""
-    config = train_config(given, file)
+    config = with_its_backbone(train_config(given, file))
     # Before the pictures are read, which can take minutes.
     backbone_info(config.backbone)
     run = open_run(config.data, out, resume)
@@ -113,7 +120,10 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     with run.timed("decode"):
         config, manifest, cache = _read_data(run, config, progress)
     progress.say(describe_data(manifest))
-    network = _build(config, manifest)
+    start = read_start(config)
+    if start is not None:
+        manifest = without_leaks(manifest, start)
+    network, initialised = _build(config, manifest, start)
     plan, engine = _plan(run, config, manifest, network)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
@@ -126,10 +136,11 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     del engine
     learner = tasks.learner(manifest.task)
     with run.timed("training"):
-        phases = Phases(run.path, config, plan, manifest, network, views, learner)
+        phases = Phases(run.path, config, plan, manifest, network, views, learner, initialised)
         out_of_fold = _out_of_fold(manifest, phases, config.seed)
         phases.train(progress)
-    deliver(RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold), progress)
+    inputs = RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold, start)
+    deliver(inputs, progress)
 
 
 def _read_data(
@@ -179,8 +190,13 @@ def _wanted(manifest: Manifest, plan: Plan) -> list[View]:
     return views + [(record, PLAIN) for record in val]
 
 
-def _build(config: TrainConfig, manifest: Manifest) -> Network:
-    """The untrained network; the head's random start depends on the seed alone."""
+def _build(
+    config: TrainConfig, manifest: Manifest, start: WarmStart | None
+) -> tuple[Network, bool]:
+    """The network before training, and whether its head needs no further start.
+
+    A head's random start depends on the seed alone.
+    """
     learner = tasks.learner(manifest.task)
     backbone = load_backbone(config.backbone)
     torch.manual_seed(seed_from("head", config.seed))
@@ -191,7 +207,9 @@ def _build(config: TrainConfig, manifest: Manifest) -> Network:
         raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")
     # The engine of a fresh run would change the layout in passing, that of a resumed run is perhaps
     # never opened: sums in another order would then train other weights.
-    return Network(backbone, head).eval().to(memory_format=torch.channels_last)
+    network = Network(backbone, head).eval()
+    adopted = start is not None and adopt(network, start, manifest)
+    return network.to(memory_format=torch.channels_last), adopted
 
 
 def _plan(

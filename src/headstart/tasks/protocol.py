@@ -117,6 +117,9 @@ class TaskSpec(Protocol):
         """What the split keeps in equal proportions on all sides; at least one name."""
         return (self.name,)
 
+    def parts(self, schema: Any) -> tuple[str, ...]:
+        """Names of what the head gives, in order: classes, numbers or points."""
+
     def summarise(self, schema: Any, targets: Sequence[Any]) -> list[tuple[str, str]]:
         """Rows (name, text) that describe targets to a person: classes with counts, a range."""
 

@@ -48,6 +48,7 @@ class Phases:
         network: changed in place; its backbone holds the pretrained weights, its head is new.
         views: gives every view that the plan names.
         learner: of the task.
+        initialised: whether the head is trained already and shall go on from there.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class Phases:
         network: Network,
         views: Views,
         learner: TaskLearner,
+        initialised: bool = False,
     ) -> None:
+        self._convex = network.head.convex and not initialised
         self._run, self._config, self._plan = run, config, plan
         self._manifest, self._network, self._learner = manifest, network, learner
         _, self._rest = network.split(plan.split_stage)
@@ -103,8 +106,11 @@ class Phases:
     def train(self, progress: Progress) -> None:
         """Runs both phases, or what is left of them; the network holds the result."""
         plan = self._plan
-        convex = self._network.head.convex
-        if convex and self._features and not is_finished(self._run / "checkpoints", HEAD_PHASE):
+        if (
+            self._convex
+            and self._features
+            and not is_finished(self._run / "checkpoints", HEAD_PHASE)
+        ):
             self._learner.initialise(
                 self._network.head,
                 self._features[0].by_view(CONVEX_VIEWS),

@@ -105,6 +105,10 @@ class ClassificationSpec(TaskSpec):
         """The class."""
         return (schema.classes[target],)
 
+    def parts(self, schema: ClassSchema) -> tuple[str, ...]:
+        """The classes."""
+        return schema.classes
+
     def summarise(self, schema: ClassSchema, targets: Sequence[int]) -> list[tuple[str, str]]:
         """Pictures a class."""
         counts = Counter(targets)

@@ -60,6 +60,10 @@ class KeypointsSpec(TaskSpec):
         """Points are turned with the picture."""
         return fit_points(target, frame)
 
+    def parts(self, schema: PointSchema) -> tuple[str, ...]:
+        """The points."""
+        return schema.names
+
     def summarise(
         self, schema: PointSchema, targets: Sequence[PointsTarget]
     ) -> list[tuple[str, str]]:

@@ -122,6 +122,10 @@ class MultilabelSpec(TaskSpec):
         """The labels."""
         return _names(schema, target, PRESENT) or ("(none)",)
 
+    def parts(self, schema: LabelSchema) -> tuple[str, ...]:
+        """The classes."""
+        return schema.classes
+
     def summarise(self, schema: LabelSchema, targets: Sequence[Target]) -> list[tuple[str, str]]:
         """Pictures with each label, and pictures without any."""
         rows = []

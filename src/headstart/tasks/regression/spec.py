@@ -85,6 +85,10 @@ class RegressionSpec(TaskSpec):
             return ("points",)
         return (str(int(np.searchsorted(schema.edges, target[0], side="right"))),)
 
+    def parts(self, schema: Schema) -> tuple[str, ...]:
+        """The numbers or points."""
+        return schema.names
+
     def summarise(self, schema: Schema, targets: Sequence[Any]) -> list[tuple[str, str]]:
         """What the numbers are like, or how many of the points have labels."""
         if isinstance(schema, PointSchema):

@@ -204,6 +204,10 @@ class SegmentationSpec(TaskSpec):
             name for name, count in zip(schema.classes, target.counts, strict=False) if count
         )
 
+    def parts(self, schema: MaskSchema) -> tuple[str, ...]:
+        """The classes."""
+        return schema.classes
+
     def summarise(self, schema: MaskSchema, targets: Sequence[MaskTarget]) -> list[tuple[str, str]]:
         """Share of the pixels and number of pictures of each class."""
         total = sum(sum(target.counts) for target in targets) or 1
