@@ -27,7 +27,7 @@ from headstart.models.heads import Head
 from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.preprocess import Preprocess
-from headstart.tasks.learning import Objective
+from headstart.tasks.learning import HeadOptions, Objective
 from headstart.types import Annotation, Frame, Geometry, Metric, Outputs, Record
 from pictures import write_mask, write_picture
 
@@ -444,7 +444,7 @@ def test_the_epoch_metric_is_finite_with_its_error_and_does_not_depend_on_batche
 
 
 def reduced_head(case: Case, targets: Sequence[Any]) -> Head:
-    head = case.learner.head(case.network.backbone.outputs, case.schema, targets, 0.0)
+    head = case.learner.head(case.network.backbone.outputs, case.schema, targets, HeadOptions())
     assert isinstance(head, Head)
     if head.reduce is None:
         pytest.skip("the head takes whole maps")

@@ -22,6 +22,7 @@ from headstart.models.network import Network
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.model_folder import ModelDescription
 from headstart.runtime.preprocess import Preprocess
+from headstart.tasks.learning import HeadOptions
 from headstart.types import ImageArray, Size, Stage
 
 TINY_SIZE: Size = (32, 32)
@@ -68,7 +69,7 @@ def tiny_backbone(seed: int = 0, depth: int = 3) -> Backbone:
 def tiny_network(task: str, schema: Any, targets: Sequence[Any], seed: int = 0) -> Network:
     """A network whose head has random weights, so that its answers differ by picture."""
     backbone = tiny_backbone(seed, depth=6)
-    head = tasks.learner(task).head(backbone.outputs, schema, targets, 0.0)
+    head = tasks.learner(task).head(backbone.outputs, schema, targets, HeadOptions())
     assert isinstance(head, Head)
     for parameter in head.parameters():
         nn.init.normal_(parameter)
