@@ -289,3 +289,25 @@ def test_the_odd_format_is_named_and_used(tmp_path: Path) -> None:
     assert manifest.notes == (
         "of another format than the rest, look whether they belong: a/stray.gif",
     )
+
+
+def test_what_is_known_of_points_holds_for_every_task_with_points(tmp_path: Path) -> None:
+    for at in range(6):
+        write_picture(tmp_path / f"{at}.png", make_picture("disc", at))
+    rows = [{"image": f"{at}.png", "x0": 5, "y0": 6, "x1": 20 + at, "y1": 9} for at in range(6)]
+    write_csv(tmp_path, rows)
+    said = "task: regression\nflip_pairs: [[0, 1]]\nnormalise_by: [0, 1]\nrange: [0, 9]\n"
+    (tmp_path / "dataset.yaml").write_text(said, encoding="utf-8")
+    schema = built(tmp_path / "labels.csv", task="keypoints").schema
+    assert schema.skeleton.flip_pairs == ((0, 1),)
+    assert schema.normalise_by == (0, 1)
+
+
+def test_the_classes_of_another_task_are_not_taken(tmp_path: Path) -> None:
+    for at in range(6):
+        write_picture(tmp_path / f"{at}.png", make_picture("disc", at))
+    rows = [{"image": f"{at}.png", "labels": "ant bee" if at % 2 else "ant"} for at in range(6)]
+    write_csv(tmp_path, rows)
+    said = "task: segmentation\nclasses: [road, sky]\n"
+    (tmp_path / "dataset.yaml").write_text(said, encoding="utf-8")
+    assert built(tmp_path / "labels.csv", task="multilabel").schema.classes == ("ant", "bee")

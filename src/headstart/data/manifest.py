@@ -82,8 +82,7 @@ def parse_data(
     name = task or _named_task(options, listing.annotations) or tasks.infer(listing.annotations)
     spec = tasks.spec(name)
     if task is not None and options.task not in (None, task):
-        # The file describes the data for another task: its classes are none of this one's.
-        options = DatasetOptions(group=options.group)
+        options = _for_another_task(options, spec)
     given = {entry: value for entry, value in overrides.items() if value is not None}
     options = options.model_copy(update=given)
     classes = () if schema is not None else class_names(options, listing.root, spec.class_files)
@@ -111,6 +110,18 @@ def parse_data(
         omissions=(*listing.omissions, *parsed.omissions),
         notes=(*notes, *_unused_options(options, used, given)),
     )
+
+
+def _for_another_task(options: DatasetOptions, spec: TaskSpec) -> DatasetOptions:
+    """What still holds where the file describes the data for another task than the one asked for.
+
+    Which points belong together is true for any task with points; the classes of one task are none
+    of another's.
+    """
+    known = options.task in tasks.task_names()
+    described = tasks.spec(str(options.task)).options if known else ()
+    kept = {"group"} | (set(described) & set(spec.options) - {"classes"})
+    return DatasetOptions(**{name: getattr(options, name) for name in kept})
 
 
 def _named_task(options: DatasetOptions, annotations: Sequence[Annotation]) -> str | None:
