@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,6 +45,16 @@ def parse_pair(value: Any) -> Any:
     return int(texts[0]), int(texts[1])
 
 
+def parse_duration(value: Any) -> Any:
+    """Reads ``90s``, ``5m``, ``1.5h``, or a number of seconds."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", value.strip().lower())
+    if found is None:
+        raise ValueError("must be a time, for example 90s, 5m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 class TrainConfig(BaseModel):
     """Everything that decides what ``train`` does; None leaves the choice to task and plan.
 
@@ -62,6 +73,8 @@ class TrainConfig(BaseModel):
     start_from: Path | None = None
     # features trains the head alone, finetune the head and the last stages, full everything.
     strategy: Strategy = "finetune"
+    # Time that the whole run may take: 90s, 5m or 1h; stage, views, epochs and size follow from it.
+    budget: Annotated[Annotated[float, Field(ge=10)] | None, BeforeValidator(parse_duration)] = None
     # Passes over the training pictures in the second phase (head and last stages).
     epochs: Annotated[int | None, Field(ge=1, le=10_000)] = None
     # Passes in the first phase (head alone); the only phase of the strategy 'features'.

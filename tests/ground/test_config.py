@@ -202,3 +202,16 @@ def test_a_broken_file_of_classes_is_named(
         (tmp_path / "classes.txt").write_bytes(content)
     with pytest.raises(DataError, match=problem):
         class_names(DatasetOptions(classes="classes.txt"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5h", 5400), ("120", 120), (45, 45)]
+)
+def test_durations(text: Any, seconds: float) -> None:
+    assert train_config({"data": "x", "budget": text}).budget == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "5 days", "-5m", "5"])
+def test_wrong_durations_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--budget must"):
+        train_config({"data": "x", "budget": text})

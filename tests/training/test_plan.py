@@ -16,8 +16,9 @@ from headstart.models.heads import PooledHead
 from headstart.models.network import Network
 from headstart.tasks.learning import HeadOptions, TaskDefaults
 from headstart.training import plan as plan_module
+from headstart.training.budget import affordable_size
 from headstart.training.plan import Plan
-from headstart.types import Manifest, Record, Split
+from headstart.types import Manifest, Record, Size, Split
 
 CHANNELS_BEFORE_STAGE_6 = 192
 """Of EfficientNet-Lite0 (M. Tan, 2020); its map at 64 px is 2 x 2."""
@@ -33,11 +34,30 @@ def network() -> Network:
     return Network(backbone, PooledHead(backbone.outputs, 3, HeadOptions(dropout=0.2))).eval()
 
 
-@pytest.fixture(autouse=True)
-def _no_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each measured step takes longer than the one before it."""
-    clock = itertools.count(1)
-    monkeypatch.setattr(plan_module, "_seconds", lambda work: next(clock) / 1000)
+class Prices:
+    """Costs that rise with every question, or stay where they are told to."""
+
+    def __init__(self, factor: float | None = None) -> None:
+        self._clock = itertools.count(1)
+        self._factor = factor
+
+    def _next(self, usual: float) -> float:
+        return next(self._clock) / 1000 if self._factor is None else usual * self._factor
+
+    def view(self, name: str, stage: int) -> float:
+        return self._next(0.005)
+
+    def step(self, name: str, stage: int, precision: str) -> float:
+        """Early stages cost more."""
+        return self._next(0.002 * (9 - stage))
+
+    @property
+    def making(self) -> float:
+        return self._next(0.002)
+
+    @property
+    def score(self) -> float:
+        return self._next(0.01)
 
 
 def manifest(train: int = 1000, val: int = 100, test: int = 50) -> Manifest:
@@ -49,8 +69,14 @@ def manifest(train: int = 1000, val: int = 100, test: int = 50) -> Manifest:
     return Manifest(Path(), "classification", None, tuple(records))
 
 
-def make_plan(config: TrainConfig, manifest: Manifest, network: Network) -> Plan:
-    return plan_module.make_plan(config, manifest, network, DEFAULTS)[0]
+def make_plan(
+    config: TrainConfig,
+    manifest: Manifest,
+    network: Network,
+    prices: Prices | None = None,
+    defaults: TaskDefaults = DEFAULTS,
+) -> Plan:
+    return plan_module.make_plan(config, manifest, network, defaults, prices or Prices())
 
 
 def config(**settings: object) -> TrainConfig:
@@ -68,7 +94,8 @@ def config(**settings: object) -> TrainConfig:
 
 
 def test_choices_do_not_depend_on_measurements(network: Network) -> None:
-    first, second = (make_plan(config(), manifest(), network) for _ in range(2))
+    prices = Prices()
+    first, second = (make_plan(config(), manifest(), network, prices) for _ in range(2))
     assert first.expected_seconds != second.expected_seconds
     blank = {"expected_seconds": {}}
     assert dataclasses.replace(first, **blank) == dataclasses.replace(second, **blank)
@@ -110,7 +137,7 @@ def test_then_a_later_stage_is_split_whose_maps_are_smaller(network: Network) ->
     """By hand: stage 5 gives 112 channels of 4 x 4 and stage 6 gives 192 of 2 x 2."""
     defaults = TaskDefaults(split_stage=5)
     limited = config(max_store_bytes=VIEW_BYTES * 2100)
-    plan, _ = plan_module.make_plan(limited, manifest(), network, defaults)
+    plan = make_plan(limited, manifest(), network, defaults=defaults)
     assert (plan.split_stage, plan.views, plan.store_bytes) == (6, 1, VIEW_BYTES * 2100)
     assert "split at stage 6 instead of 5" in plan.describe()
 
@@ -201,3 +228,52 @@ def test_a_person_reads_views_bytes_epochs_and_time(network: Network) -> None:
         assert part in text
     assert "3 epochs of the head, then 7 epochs of head and stages 6 and up" in text
     assert "time   about" in text
+
+
+@pytest.mark.parametrize("budget", [30, 60, 120, 240, 480, 2000])
+def test_a_budget_is_kept(network: Network, budget: int) -> None:
+    plan = make_plan(config(budget=budget), manifest(), network, Prices(1.0))
+    assert sum(plan.expected_seconds.values()) <= 0.9 * budget
+    assert f"chosen for {budget} s in all" in plan.describe()
+
+
+def test_a_larger_budget_buys_more_until_there_is_nothing_more_to_buy(network: Network) -> None:
+    plans = [
+        make_plan(config(budget=budget), manifest(), network, Prices(1.0))
+        for budget in (30, 60, 120, 240, 480, 20_000)
+    ]
+    costs = [sum(plan.expected_seconds.values()) for plan in plans]
+    assert costs == sorted(costs)
+    assert plans[0].strategy == "features"
+    assert (plans[-1].strategy, plans[-1].split_stage) == ("finetune", 6)
+    assert plans[-1].epochs == 2 * DEFAULTS.epochs
+    # A machine of half the speed gets less done in the same time.
+    slow = make_plan(config(budget=240), manifest(), network, Prices(2.0))
+    assert slow.epochs * slow.views < plans[3].epochs * plans[3].views
+
+
+def test_what_was_asked_for_is_kept_within_a_budget(network: Network) -> None:
+    plan = make_plan(config(budget=60, epochs=11, views=2), manifest(), network, Prices(1.0))
+    assert plan.views == 2
+    assert plan.epochs in (0, 11)
+    whole = make_plan(
+        config(budget=60, strategy="finetune", split_stage=6), manifest(), network, Prices(1.0)
+    )
+    assert (whole.strategy, whole.split_stage) == ("finetune", 6)
+
+
+def test_a_budget_that_is_too_short_says_so_and_goes_on(network: Network) -> None:
+    plan = make_plan(config(budget=10), manifest(), network, Prices(3.0))
+    assert (plan.strategy, plan.views) == ("features", 0)
+    assert "more than the 10 s given" in plan.describe()
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    # By hand: 60 s of 100 are allowed; 1000 pictures at 0.01 s need 10, 24,000 need 240: half.
+    [(1000, (224, 320)), (6000, (224, 320)), (24_000, (96, 160)), (10**9, (96, 96))],
+)
+def test_pictures_become_smaller_where_one_look_at_each_takes_too_long(
+    pictures: int, expected: Size
+) -> None:
+    assert affordable_size((224, 320), pictures, 0.01, 100.0) == expected

@@ -19,6 +19,8 @@ EXAMPLES = """Examples:
 
   headstart train labels.csv --limit 200 --strategy features
 
+  headstart train photos/ --budget 5m
+
   headstart train streets/ --image-size 352x480
 
   headstart train points.csv --normalise-by 36,45
@@ -55,6 +57,9 @@ def train(
     ] = None,
     strategy: Annotated[
         str | None, typer.Option(help="features (head only), finetune or full  [default: finetune]")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Of the whole run, such as 5m.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of head and last stages.")] = None,
     freeze_epochs: Annotated[int | None, typer.Option(help="Of the head alone, before.")] = None,

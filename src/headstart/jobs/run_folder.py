@@ -33,6 +33,11 @@ class RunFolder:
     earlier: float = 0.0
 
     @property
+    def seconds(self) -> float:
+        """Spent so far, in all sessions."""
+        return self.earlier + time.perf_counter() - self.opened
+
+    @property
     def config(self) -> Path:
         """Settings as they were resolved."""
         return self.path / "config.yaml"

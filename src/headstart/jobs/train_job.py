@@ -43,13 +43,14 @@ from headstart.storage import (
     write_text,
 )
 from headstart.tasks.learning import HeadOptions
-from headstart.training.engines import Engine
+from headstart.training.budget import affordable_size
 from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
+from headstart.training.probe import Probe, seconds_per_picture
 from headstart.training.settings import settle, settled
 from headstart.training.views import PLAIN, LiveViews, MovingTargets, View, ViewMaker
-from headstart.types import Manifest, Metric
+from headstart.types import Manifest, Metric, Size
 
 SHOWN_ROWS = 20
 """Classes and left-out pictures that the terminal lists; the report lists more."""
@@ -124,16 +125,19 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     if start is not None:
         manifest = without_leaks(manifest, start)
     network, initialised = _build(config, manifest, start)
-    plan, engine = _plan(run, config, manifest, network)
+    preprocess = _preprocess(config, manifest)
+    maker = _maker(config, manifest, preprocess)
+    probe = Probe(config, network, manifest, maker, cache)
+    plan = _plan(run, config, manifest, network, probe)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
-    preprocess = _preprocess(config, manifest)
+    engine = probe.opened(plan.engine, plan.split_stage)
     with run.timed("features"):
-        views = _views((config, plan), manifest, network, preprocess, cache)
+        views = _views(plan, network, maker, cache)
         if isinstance(views, StoredViews):
             views.compute(_wanted(manifest, plan), cache, progress, engine)
     # Its threads would compete with torch's in training.
-    del engine
+    del engine, probe
     learner = tasks.learner(manifest.task)
     with run.timed("training"):
         phases = Phases(run.path, config, plan, manifest, network, views, learner, initialised)
@@ -150,8 +154,12 @@ def _read_data(
     overrides = {"normalise_by": config.normalise_by}
     parsed = parse_data(config.data, task=config.task, limit=config.limit, overrides=overrides)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
-    config = settle(config, tasks.learner(parsed.task), parsed.schema, sizes)
-    config = config.model_copy(update={"task": parsed.task})
+    learner = tasks.learner(parsed.task)
+    chosen = settle(config, learner, parsed.schema, sizes)
+    if config.budget is not None and config.image_size is None:
+        size = _affordable(chosen, len(parsed.entries))
+        chosen = chosen.model_copy(update={"image_size": size})
+    config = chosen.model_copy(update={"task": parsed.task})
     cache = ImageCache(cache_dir(), settled(config.image_size))
     manifest = look_into(parsed, cache, progress)
     cut_regions(manifest.records, cache, _preprocess(config, manifest), progress)
@@ -160,23 +168,28 @@ def _read_data(
     return config, split.assign_splits(manifest), cache
 
 
+def _affordable(config: TrainConfig, pictures: int) -> Size:
+    """The size at which the pictures can be seen within the budget."""
+    size = settled(config.image_size)
+    seconds = seconds_per_picture(load_backbone(config.backbone, pretrained=False), size)
+    return affordable_size(size, pictures, seconds, settled(config.budget))
+
+
 def _preprocess(config: TrainConfig, manifest: Manifest) -> Preprocess:
     return Preprocess(settled(config.image_size), settled(config.resize), manifest.white_level)
 
 
-def _views(
-    settings: tuple[TrainConfig, Plan],
-    manifest: Manifest,
-    network: Network,
-    preprocess: Preprocess,
-    cache: ImageCache,
-) -> StoredViews | LiveViews:
-    """Where training takes its views from."""
-    config, plan = settings
+def _maker(config: TrainConfig, manifest: Manifest, preprocess: Preprocess) -> ViewMaker:
     learner = tasks.learner(manifest.task)
     targets = MovingTargets(learner, manifest.schema) if learner.moves(manifest.schema) else None
     augmentation = Augmentation(settled(config.augment), settled(config.flip))
-    maker = ViewMaker(preprocess, config.seed, augmentation, targets)
+    return ViewMaker(preprocess, config.seed, augmentation, targets)
+
+
+def _views(
+    plan: Plan, network: Network, maker: ViewMaker, cache: ImageCache
+) -> StoredViews | LiveViews:
+    """Where training takes its views from."""
     prefix, _ = network.split(plan.split_stage)
     if plan.live:
         return LiveViews(prefix, maker, cache)
@@ -213,20 +226,19 @@ def _build(
 
 
 def _plan(
-    run: RunFolder, config: TrainConfig, manifest: Manifest, network: Network
-) -> tuple[Plan, Engine | None]:
+    run: RunFolder, config: TrainConfig, manifest: Manifest, network: Network, probe: Probe
+) -> Plan:
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
-        return Plan.from_json(read_json(run.plan)), None
-    plan, engine = make_plan(
-        config, manifest, network, tasks.learner(manifest.task).defaults(manifest.schema)
-    )
+        return Plan.from_json(read_json(run.plan))
+    defaults = tasks.learner(manifest.task).defaults(manifest.schema)
+    plan = make_plan(config, manifest, network, defaults, probe, lambda: run.seconds)
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, split.splits_table(manifest))
     write_json(run.path / "environment.json", _environment(plan))
     write_json(run.plan, dataclasses.asdict(plan))
-    return plan, engine
+    return plan
 
 
 def _out_of_fold(manifest: Manifest, phases: Phases, seed: int) -> tuple[str, Metric] | None:

@@ -106,7 +106,7 @@ class StoredViews:
                 chunk.update(encoded)
                 for position, name in enumerate(names):
                     for number, stored in enumerate(maps):
-                        chunk[f"{name}#{number}"] = _compact(stored[position])
+                        chunk[f"{name}#{number}"] = compact(stored[position])
                 batches += 1
                 advance(len(names))
                 if batches % BATCHES_A_CHUNK == 0:
@@ -129,7 +129,7 @@ class StoredViews:
             yield [self._maker.key(view) for view in chosen], batch, encoded
 
 
-def _compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """float16 where every value fits, else float32."""
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
-from typing import Any
-
-import numpy as np
-import torch
+from typing import Any, Protocol
 
 from headstart.config import TrainConfig
 from headstart.errors import ConfigError
@@ -16,14 +12,31 @@ from headstart.models.network import Network
 from headstart.storage import cpu_count
 from headstart.tasks.learning import TaskDefaults
 from headstart.training import engines
+from headstart.training.budget import SAFETY, choices
 from headstart.training.settings import settled
 from headstart.training.store_plan import fit_store
-from headstart.types import Manifest, Size
+from headstart.types import Manifest
 
 # Fixed costs that do not depend on the pictures: export, imports, report.
 OVERHEAD_SECONDS = 12.0
 
-PROBE_STEPS = 3
+
+class Costs(Protocol):
+    """Measured seconds; see ``Probe``."""
+
+    def view(self, name: str, stage: int) -> float:
+        """Making, running and storing one view."""
+
+    def step(self, name: str, stage: int, precision: str) -> float:
+        """Training on one picture."""
+
+    @property
+    def making(self) -> float:
+        """Making one augmented view."""
+
+    @property
+    def score(self) -> float:
+        """Scoring one picture."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +63,7 @@ class Plan:
         expected_seconds: by step.
         shortened: what was given up so that the views fit into ``max_store_bytes``; empty for
             nothing.
+        budget: seconds that the person gave; None for as long as it takes.
     """
 
     strategy: str
@@ -70,6 +84,7 @@ class Plan:
     store_bytes: int
     expected_seconds: Mapping[str, float]
     shortened: str = ""
+    budget: float | None = None
 
     @property
     def live(self) -> bool:
@@ -110,6 +125,7 @@ class Plan:
         phases += [f"{self.epochs} epochs of {trained}"] if self.epochs else []
         steps = ", ".join(f"{name} {s:.0f} s" for name, s in self.expected_seconds.items())
         total = sum(self.expected_seconds.values())
+        within = f", chosen for {self.budget:.0f} s in all" if self.budget else ""
         once = "" if self.live else f", run once on {self.engine}"
         stored = f"{self.store_bytes / 1e6:,.0f} MB to store"
         if self.live:
@@ -119,32 +135,61 @@ class Plan:
             f"  views  {self.views} augmented + 1 plain of each training picture, "
             f"{stored}{self.shortened}\n"
             f"  train  {', then '.join(phases) or 'nothing'}\n"
-            f"  time   about {total:.0f} s ({steps})"
+            f"  time   about {total:.0f} s ({steps}){within}"
         )
 
 
 def make_plan(
-    config: TrainConfig, manifest: Manifest, network: Network, defaults: TaskDefaults
-) -> tuple[Plan, engines.Engine]:
+    config: TrainConfig,
+    manifest: Manifest,
+    network: Network,
+    defaults: TaskDefaults,
+    probe: Costs,
+    spent: Callable[[], float] = lambda: 0.0,
+) -> Plan:
     """Settles what the configuration leaves open, and measures this machine for the estimate.
 
-    Every choice that changes the model is a function of the configuration, the number of pictures
-    and the kind of processor; only the expected time is measured.
+    Without a budget every choice that changes the model is a function of the configuration, the
+    number of pictures and the kind of processor; only the expected time is measured. With one, the
+    best choice whose expected time fits is taken.
 
     Args:
         config: settled (see ``training.settings``).
         manifest: the pictures with their sides.
         network: that will train.
         defaults: of the task.
-
-    Returns:
-        The plan, and the engine that was opened to measure it.
+        probe: measures.
+        spent: seconds of the budget that have passed; measuring takes some of them.
 
     Raises:
         ConfigError: ``--split-stage`` is not a stage of the backbone.
     """
-    n_train, n_val, n_test = (len(manifest.on(side)) for side in ("train", "val", "test"))
     _check(config, network)
+    plan = _planned(config, manifest, network, defaults, probe)
+    if config.budget is None:
+        return plan
+    for choice in choices(plan.split_stage, plan.n_stages, plan.views, defaults):
+        update = {
+            name: value
+            for name, value in choice.settings().items()
+            if name not in config.model_fields_set or getattr(config, name) is None
+        }
+        plan = _planned(config.model_copy(update=update), manifest, network, defaults, probe)
+        if sum(plan.expected_seconds.values()) <= SAFETY * config.budget - spent():
+            return dataclasses.replace(plan, budget=config.budget)
+    needed = sum(plan.expected_seconds.values()) + spent()
+    short = f" (the cheapest plan takes {needed:.0f} s, more than the {config.budget:.0f} s given)"
+    return dataclasses.replace(plan, budget=config.budget, shortened=plan.shortened + short)
+
+
+def _planned(
+    config: TrainConfig,
+    manifest: Manifest,
+    network: Network,
+    defaults: TaskDefaults,
+    probe: Costs,
+) -> Plan:
+    n_train, n_val, n_test = (len(manifest.on(side)) for side in ("train", "val", "test"))
     store = fit_store(config, network, defaults, (n_train, n_val))
     size = settled(config.image_size)
     engine_name = config.engine
@@ -170,10 +215,7 @@ def make_plan(
         expected_seconds={},
         shortened=store.shortened,
     )
-    prefix, _ = network.split(store.stage)
-    engine = engines.open_engine(plan.engine, prefix, size)
-    expected = _expect(plan, network, size, engine)
-    return dataclasses.replace(plan, expected_seconds=expected), engine
+    return dataclasses.replace(plan, expected_seconds=_expect(plan, network, probe))
 
 
 def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> dict[str, int]:
@@ -213,42 +255,20 @@ def _precision(stage: int, defaults: TaskDefaults) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def _expect(plan: Plan, network: Network, size: Size, engine: engines.Engine) -> dict[str, float]:
-    """Seconds by step, from a short probe of the prefix, a training step and the whole network."""
-    height, width = size
-    _, rest = network.split(plan.split_stage)
-    batch = np.zeros((engines.BATCH, height, width, 3), dtype=np.uint8)
-    frozen = 0.0 if plan.live else _seconds(lambda: engine.run(batch)) / engines.BATCH
-    whole = torch.zeros((8, height, width, 3), dtype=torch.uint8)
-    with torch.inference_mode():
-        score = _seconds(lambda: network(whole)) / 8
-    step = 0.0
+def _expect(plan: Plan, network: Network, probe: Costs) -> dict[str, float]:
+    """Seconds by step."""
+    frozen = 0.0
+    if not plan.live:
+        frozen = probe.view(plan.engine, plan.split_stage)
     epochs = plan.epochs + (plan.freeze_epochs if network.head.reduce is None else 0)
+    step = 0.0
     if epochs:
-        maps = tuple(torch.from_numpy(m[: plan.batch_size]) for m in engine.run(batch))
-        n_maps = len(maps[0])
-
-        def train_step() -> None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision != "32-true"):
-                rest(maps).float().square().mean().backward()
-            rest.zero_grad()
-
-        step = _seconds(train_step) / n_maps
+        step = probe.step(plan.engine, plan.split_stage, plan.precision)
+        step += probe.making if plan.live else 0.0
     return {
         "frozen part": frozen * (plan.n_train * (plan.views + 1) + plan.n_val),
         "training": epochs * step * (plan.n_train + plan.n_val / 3)
         + plan.freeze_epochs * plan.n_train * 1e-4,
-        "evaluation": score * (plan.n_val + plan.n_test),
+        "evaluation": probe.score * (plan.n_val + plan.n_test),
         "export and report": OVERHEAD_SECONDS,
     }
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Shortest of a few runs, after one that warms up."""
-    work()
-    best = float("inf")
-    for _ in range(PROBE_STEPS):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best

@@ -1,0 +1,161 @@
+"""Measures this machine on the run's own pictures: what a view, a step and a score cost."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from headstart.config import TrainConfig
+from headstart.data.image_cache import ImageCache
+from headstart.data.store import ArrayStore
+from headstart.models.network import Network
+from headstart.runtime.predictor import load_input
+from headstart.training import engines
+from headstart.training.features import compact
+from headstart.training.settings import settled
+from headstart.training.views import ViewMaker
+from headstart.types import Manifest, Size
+
+REPEATS = 3
+ENOUGH = 0.3
+"""Seconds after which nothing is repeated."""
+
+VIEWS = 24
+"""Views that are made to time one."""
+
+SCORED = 8
+"""Pictures that are run to time the scoring of one."""
+
+OVERLAP = 0.25
+"""Share of the shorter of making a view and running the engine that does not hide behind the longer
+one: both want the same cores."""
+
+
+class Probe:
+    """Costs in seconds; each is measured when it is first asked for, and once.
+
+    Args:
+        config: settled.
+        network: that will train.
+        manifest: the pictures with their sides.
+        maker: makes the views.
+        images: the decoded pictures.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: Network,
+        manifest: Manifest,
+        maker: ViewMaker,
+        images: ImageCache,
+    ) -> None:
+        self._network, self._manifest = network, manifest
+        self._maker, self._images = maker, images
+        self._size = settled(config.image_size)
+        self._batch_size = settled(config.batch_size)
+        self._engines: dict[tuple[str, int], engines.Engine] = {}
+
+    def engine(self, name: str, stage: int) -> engines.Engine:
+        """The opened engine for the prefix before a stage."""
+        key = (name, stage)
+        if key not in self._engines:
+            prefix, _ = self._network.split(stage)
+            self._engines[key] = engines.open_engine(name, prefix, self._size)
+        return self._engines[key]
+
+    def opened(self, name: str, stage: int) -> engines.Engine | None:
+        """The engine for a prefix, when it was measured; lets go of all others."""
+        self._engines = {key: e for key, e in self._engines.items() if key == (name, stage)}
+        return self._engines.get((name, stage))
+
+    @functools.cache  # noqa: B019 - a run has one probe
+    def view(self, name: str, stage: int) -> float:
+        """Making, running and storing one view."""
+        engine = self.engine(name, stage)
+        batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
+        running = _seconds(lambda: engine.run(batch)) / engines.BATCH
+        longer, shorter = max(running, self.making), min(running, self.making)
+        return longer + OVERLAP * shorter + self._storing(engine)
+
+    @functools.cached_property
+    def making(self) -> float:
+        """Cutting one augmented view out of its decoded picture."""
+        records = itertools.cycle(self._manifest.on("train"))
+        views = [(record, number) for number, record in zip(range(VIEWS), records, strict=False)]
+        start = time.perf_counter()
+        for view in views:
+            self._maker.make(view, self._images)
+        return (time.perf_counter() - start) / VIEWS
+
+    @functools.cache  # noqa: B019 - a run has one probe
+    def step(self, name: str, stage: int, precision: str) -> float:
+        """Forward and backward pass of one picture, from its maps."""
+        _, rest = self._network.split(stage)
+        batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
+        count = min(self._batch_size, engines.BATCH)
+        maps = tuple(torch.from_numpy(m[:count]) for m in self.engine(name, stage).run(batch))
+
+        def train_step() -> None:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):
+                rest(maps).float().square().mean().backward()
+            rest.zero_grad()
+
+        return _seconds(train_step) / len(maps[0])
+
+    @functools.cached_property
+    def score(self) -> float:
+        """Reading one original file and running the whole network on it.
+
+        The runtime's engine in float32 is about as fast as torch in bfloat16.
+        """
+        records = self._manifest.on("val")[:SCORED]
+        start = time.perf_counter()
+        for record in records:
+            load_input(record.path, self._maker.preprocess, record.box)
+        reading = (time.perf_counter() - start) / max(1, len(records))
+        return reading + seconds_per_picture(self._network, self._size)
+
+    def _storing(self, engine: engines.Engine) -> float:
+        batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
+        maps = engine.run(batch)
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            store = ArrayStore(Path(folder))
+            store.put(
+                {
+                    f"{at}#{number}": compact(found[at])
+                    for at in range(engines.BATCH)
+                    for number, found in enumerate(maps)
+                }
+            )
+            store.close()
+            return (time.perf_counter() - start) / engines.BATCH
+
+
+def seconds_per_picture(network: nn.Module, size: Size) -> float:
+    """The whole network on one picture, at torch's best."""
+    whole = torch.zeros((SCORED, *size, 3), dtype=torch.uint8)
+    fast = engines.has_bfloat16()
+    network = network.to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        return _seconds(lambda: network(whole)) / SCORED
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Shortest of a few runs, after one that warms up; one is enough for work that takes long."""
+    work()
+    taken: list[float] = []
+    while len(taken) < REPEATS and sum(taken) < ENOUGH:
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return min(taken)

@@ -1,0 +1,68 @@
+"""Costs on a small network: positive, measured once, and larger for more work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headstart.data.augment import Augmentation
+from headstart.training import engines
+from headstart.training.probe import Probe
+from headstart.training.views import ViewMaker
+from training.small import SPLIT_STAGE, Small
+
+NAME = "torch-float32"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    return Small.make(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def probe(small: Small) -> Probe:
+    config = small.config.model_copy(update={"batch_size": 40})
+    maker = ViewMaker(small.preprocess, 0, Augmentation())
+    return Probe(config, small.network(), small.manifest, maker, small.images)
+
+
+def test_everything_has_a_cost_and_is_measured_once(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    original = engines.open_engine
+
+    def counted(*arguments: object) -> engines.Engine:
+        opened.append(arguments)
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engines, "open_engine", counted)
+
+    def costs() -> list[float]:
+        return [
+            probe.view(NAME, SPLIT_STAGE),
+            probe.step(NAME, SPLIT_STAGE, "32-true"),
+            probe.making,
+            probe.score,
+        ]
+
+    first = costs()
+    assert all(cost > 0 for cost in first)
+    assert costs() == first
+    assert first[0] > first[2]
+    assert len(opened) == 1
+
+
+def test_the_engine_that_was_measured_is_handed_on(probe: Probe) -> None:
+    assert probe.opened(NAME, SPLIT_STAGE) is None
+    measured = probe.engine(NAME, SPLIT_STAGE)
+    probe.engine(NAME, SPLIT_STAGE + 1)
+    assert probe.opened(NAME, SPLIT_STAGE) is measured
+    assert probe.opened(NAME, SPLIT_STAGE + 1) is None
+
+
+def test_nothing_is_left_in_the_cache(probe: Probe, small: Small, tmp_path: Path) -> None:
+    before = sorted(small.cache.rglob("*"))
+    probe.view(NAME, SPLIT_STAGE)
+    assert sorted(small.cache.rglob("*")) == before
