@@ -1,7 +1,7 @@
 """Storing views beside its parts: OpenVINO's own benchmark, the engine, making views.
 
 Plain views are held against ``benchmark_app`` (part of OpenVINO) on the same graph, batch,
-precision and threads; augmented views against 1 / (1 / engine + 1 / augment), because one thread
+precision and hint; augmented views against 1 / (1 / engine + 1 / augment), because one thread
 makes views while the engine works on all cores.
 
 Usage: python benchmarks/prefix.py DATA [--pictures N] [--rounds N] [--seconds S] [--json]
@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from runner.figures import Figures
 
@@ -139,8 +140,8 @@ def measure(bench: Bench, rounds: int, figures: Figures) -> None:
 
 def engine_alone(bench: Bench) -> float:
     """Pictures through the open engine a second, always the same batch."""
-    pixels = [bench.maker.make(view, bench.images)[0] for view in bench.views(PLAIN)[:1]]
-    batch = torch.from_numpy(pixels[0]).expand(engines.BATCH, -1, -1, -1).contiguous().numpy()
+    pixels, _ = bench.maker.make(bench.views(PLAIN)[0], bench.images)
+    batch = np.ascontiguousarray(np.broadcast_to(pixels, (engines.BATCH, *pixels.shape)))
     bench.engine.run(batch)
     count, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < ENGINE_SECONDS or count == 0:
@@ -168,7 +169,7 @@ def stored(bench: Bench, number: int, fresh: int) -> float:
 
 
 def own_benchmark(bench: Bench) -> float:
-    """Pictures a second in OpenVINO's benchmark_app, which is told what the engine is told."""
+    """Pictures a second in OpenVINO's benchmark_app, a process of its own."""
     path = bench.work / "prefix.onnx"
     if not path.is_file():
         example = torch.zeros((engines.BATCH, *SIZE, 3), dtype=torch.uint8)
@@ -177,9 +178,9 @@ def own_benchmark(bench: Bench) -> float:
     precision = "bf16" if bench.engine_name.endswith("bfloat16") else "f32"
     program = Path(sys.executable).with_name("benchmark_app")
     command = [str(program), "-m", str(path), "-hint", "latency", "-api", "sync"]
-    command += ["-infer_precision", precision, "-nthreads", str(cpu_count())]
-    command += ["-t", str(bench.seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    # With a hint it takes no number of threads; it uses every core, as the engine is told to.
+    command += ["-infer_precision", precision, "-t", str(bench.seconds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
     count = re.search(r"Count:\s+(\d+) iterations", done.stdout)
     duration = re.search(r"Duration:\s+([\d.]+) ms", done.stdout)
     if count is None or duration is None:
