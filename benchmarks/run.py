@@ -108,7 +108,7 @@ def main() -> None:
         session = open_session(arguments, Path(folder))
         for name in arguments.only:
             finish(session, COMPARISONS[name](session))
-    if not arguments.quick and not arguments.smoke:
+    if not arguments.quick and not arguments.smoke and arguments.results == RESULTS:
         write_page(PAGE, arguments.results)
 
 
@@ -167,7 +167,7 @@ def open_session(arguments: argparse.Namespace, work: Path) -> Session:
         data, name = (lambda seed: arguments.data), arguments.data.resolve().stem
     else:
         sys.path.insert(0, str(BENCHMARKS.parent / "scripts"))
-        import demo
+        import demo  # type: ignore[import-not-found]
 
         data, name = demo.write_tables, "solar-cells"
     weights = work / "tf_efficientnet_lite0.safetensors"

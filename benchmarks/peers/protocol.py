@@ -93,7 +93,8 @@ class Clock:
     def check(self) -> None:
         """Raises ``OutOfTimeError`` after the limit."""
         if self.seconds > self._limit:
-            raise OutOfTimeError
+            # With words: fastai puts them into another message, and fails without.
+            raise OutOfTimeError(f"the clock has passed {self._limit:g} s")
 
 
 def checked_picture() -> Any:

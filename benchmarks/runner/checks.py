@@ -91,7 +91,7 @@ def _accuracy(runs: Sequence[Run]) -> float:
 
 
 def _seconds(runs: Sequence[Run]) -> float:
-    return statistics.median(run["seconds"] for run in runs)
+    return float(statistics.median(run["seconds"] for run in runs))
 
 
 def figure_checks(figures: Figures) -> list[Check]:

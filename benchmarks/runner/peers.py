@@ -196,7 +196,7 @@ def run_peer(
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            env=environment(job.work),
+            env=environment(peer, job.work),
             start_new_session=True,
         )
         with watching(process.pid) as watch:
@@ -210,11 +210,15 @@ def run_peer(
     return outcome
 
 
-def environment(work: str) -> dict[str, str]:
+def environment(peer: str, work: str) -> dict[str, str]:
     """Of a peer's process: nothing is fetched, nothing is found that an earlier job has stored."""
+    paths = [str(PEER_FOLDER)]
+    if peer == "headstart" and "PYTHONPATH" in os.environ:
+        # The others find nothing but what pip put into their own environments.
+        paths.append(os.environ["PYTHONPATH"])
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(PEER_FOLDER), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(paths),
         "HEADSTART_CACHE": f"{work}/cache",
         "HEADSTART_STATE": f"{work}/state",
         "HF_HUB_OFFLINE": "1",

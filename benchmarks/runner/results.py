@@ -118,6 +118,9 @@ def best_variants(runs: Iterable[Run], target: float) -> set[str]:
         return set()
     fastest = min(done, key=lambda run: (*reversed(time_to(run, target)), -final_accuracy(run)))
     highest = max(done, key=lambda run: (final_accuracy(run), -run["seconds"]))
+    if time_to(fastest, target)[1]:
+        # None got there: the one that gave up first is not the best.
+        return {highest["variant"]}
     return {fastest["variant"], highest["variant"]}
 
 

@@ -110,8 +110,17 @@ def test_an_unknown_event_is_an_error() -> None:
         Outcome().take({"event": "progress"})
 
 
+def test_only_the_project_finds_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "src")
+    found = {name: peers.environment(name, "w")["PYTHONPATH"] for name in ("headstart", "keras")}
+    assert found == {
+        "headstart": os.pathsep.join([str(peers.PEER_FOLDER), "src"]),
+        "keras": str(peers.PEER_FOLDER),
+    }
+
+
 def test_nothing_stored_by_an_earlier_job_is_found(tmp_path: Path) -> None:
-    environment = peers.environment(str(tmp_path))
+    environment = peers.environment("fake", str(tmp_path))
     assert environment["HEADSTART_CACHE"] == f"{tmp_path}/cache"
     assert environment["HEADSTART_STATE"] == f"{tmp_path}/state"
 
