@@ -41,8 +41,8 @@ lint: install ## ruff (rules and format) and mypy
 docs: install ## write the generated pages of docs/
 	@$(BIN)/python scripts/docs.py
 
-bench: install ## paired comparisons
-	@$(BIN)/python benchmarks/run.py
+bench: install ## paired comparisons on the pictures of DATA=folder; OPTIONS='--quick' for ten minutes
+	@$(BIN)/python benchmarks/run.py $(DATA) $(OPTIONS)
 
 clean: ## remove caches and build outputs; .venv and runs/ stay
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache

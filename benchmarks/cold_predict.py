@@ -1,15 +1,16 @@
 """Wall time and memory of ``headstart predict`` on one picture from a cold start.
 
-Usage: python benchmarks/cold_predict.py MODEL PICTURE [--runs N]
+Usage: python benchmarks/cold_predict.py MODEL PICTURE [--runs N] [--json]
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import time
+
+from runner.figures import Figures
 
 # Runs the command line in a fresh interpreter and tells what it has loaded at the end.
 PROBE = """
@@ -27,26 +28,25 @@ print("torch" in sys.modules, anonymous, file=sys.stderr)
 
 
 def main() -> None:
-    """Prints the median wall time, the anonymous memory, and whether torch was imported."""
+    """Prints the wall time, the anonymous memory, and whether torch was imported."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("picture")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "headstart", "predict", arguments.model, arguments.picture]
-    seconds = []
+    figures = Figures()
     for _ in range(arguments.runs):
         start = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
+        figures.add("cold predict", time.perf_counter() - start, "s", ".2f")
     probe = [sys.executable, "-c", PROBE, arguments.model, arguments.picture]
     found = subprocess.run(probe, check=True, capture_output=True, text=True)
-    imported, anonymous = found.stderr.split()[-2:]
-    sys.stdout.write(
-        f"wall {statistics.median(seconds):.2f} s (median of {arguments.runs}, longest "
-        f"{max(seconds):.2f}), anonymous memory {int(anonymous) / 1000:.0f} MB, "
-        f"torch imported: {imported}\n"
-    )
+    imported, kibibytes = found.stderr.split()[-2:]
+    figures.add("anonymous memory of cold predict", int(kibibytes) * 1024 / 1e6, "MB", ".0f")
+    figures.add("modules of torch imported", float(imported == "True"), "", ".0f")
+    figures.show(as_json=arguments.json)
 
 
 if __name__ == "__main__":

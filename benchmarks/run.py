@@ -1,110 +1,369 @@
-"""Accuracy and time of training, beside the honest small rival, in the same run.
+"""Paired comparisons: the same pictures, weights and test split, in turn, on an idle machine.
 
-The rival computes pooled features of every picture once with the same pretrained weights and fits
-scikit-learn's logistic regression, its penalty chosen by cross-validation. Both see the same
-pictures, the same test split, and start without stored views or decoded pictures.
+Usage: python benchmarks/run.py [DATA] [--only accuracy,cold] [--peers headstart,fastai] [--seeds N]
+                                [--quick] [--smoke]
 
-Usage: python benchmarks/run.py [DATA] [--seeds N]   (default data: the solar cells of the demo)
+DATA is a folder with train/ and test/, or a CSV file that names the sides; without it the solar
+cells of the demo are taken, with the demo's settings. Comparisons:
+
+  accuracy    accuracy over time, every peer, every seed; where the time goes; memory
+  throughput  bulk predict beside its parts, and beside fastai's get_preds
+  prefix      storing views beside OpenVINO's own benchmark and its parts
+  refit       the head on 10,000 stored features
+  cold        predict on one picture from a cold start
+  growth      1,000 to 100,000 generated pictures: time and memory (half an hour)
+
+Results go to benchmarks/results/, tables to docs/reference/benchmarks.md. With --quick every
+comparison but growth runs once, shortened; with --smoke every peer runs on eight generated pictures
+a class, to see that it runs. Neither is written to the page. Nothing else may run meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from runner.checks import accuracy_checks, figure_checks, solar_checks
+from runner.environments import BENCHMARKS, EnvironmentFailedError, python_of
+from runner.figures import Figures
+from runner.peers import PEERS, Job, Outcome, Rows, run_peer, weights_problem
+from runner.pictures import sides_of, write_tiny, write_weights
+from runner.results import best_variants, new_result, write_result
+from runner.tables import result_text, write_page
 
-import headstart
-from headstart.data.manifest import build_manifest
-from headstart.data.split import assign_splits
-from headstart.models.backbones import load_backbone
-from headstart.progress import QuietProgress
-from headstart.runtime.predictor import load_input
-from headstart.runtime.preprocess import Preprocess
+RESULTS = BENCHMARKS / "results"
+PAGE = BENCHMARKS.parent / "docs" / "reference" / "benchmarks.md"
+SOLAR_OPTIONS = {"augment": "light", "flip": "both", "epochs": 24}
+QUICK_LIMIT, SMOKE_LIMIT = 90.0, 60.0
+# Small enough for two batches an epoch, the least that a schedule can be made for.
+SMOKE_OPTIONS = {"epochs": 1, "frozen_epochs": 1}
+PREDICT_PEER = "fastai"
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
-BATCH = 32
-SIZE = (224, 224)
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """What all comparisons of one call share.
+
+    Attributes:
+        arguments: of the command line.
+        data: the data set of a seed.
+        name: of the data set.
+        work: folder that is removed at the end.
+        weights: file with the starting weights.
+        features: that every peer must find with them.
+    """
+
+    arguments: argparse.Namespace
+    data: Callable[[int], Path]
+    name: str
+    work: Path
+    weights: Path
+    features: Sequence[float]
+
+    @property
+    def solar(self) -> bool:
+        """Whether the data are the solar cells of the demo."""
+        return self.arguments.data is None and not self.arguments.smoke
+
+    def job(self, kind: str, seed: int, options: dict[str, Any], sides: tuple[Rows, Rows]) -> Job:
+        """A job in an empty folder."""
+        work = self.work / "job"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        train, test = sides
+        return Job(
+            kind=kind,
+            data=str(self.data(seed).resolve()),
+            train=train,
+            test=test,
+            weights=str(self.weights),
+            work=str(work),
+            seed=seed,
+            limit=self.arguments.limit,
+            options=options,
+        )
 
 
 def main() -> None:
-    """Prints one row a method: mean accuracy, all accuracies, median seconds."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Runs the comparisons that were asked for, one after the other."""
+    # Peers lead sessions of their own: they are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    arguments = parse()
+    for peer in arguments.peers:
+        try:
+            # Before the first measurement, because building takes minutes and all cores.
+            python_of(peer)
+        except EnvironmentFailedError as error:
+            sys.exit(str(error))
+    with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
+        session = open_session(arguments, Path(folder))
+        for name in arguments.only:
+            finish(session, COMPARISONS[name](session))
+    if not arguments.quick and not arguments.smoke and arguments.results == RESULTS:
+        write_page(PAGE, arguments.results)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", type=names_of(COMPARISONS))
+    parser.add_argument("--peers", type=names_of(PEERS), default=list(PEERS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of the comparisons without seeds")
+    parser.add_argument("--target", type=float, default=0.85, help="accuracy for the time to it")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds on a peer's clock")
+    parser.add_argument("--sizes", default="1000,10000,100000", help="pictures of growth")
+    parser.add_argument("--quick", action="store_true", help="once, shortened: ten minutes")
+    parser.add_argument("--smoke", action="store_true", help="only whether every peer runs")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, help="where temporary files go")
     arguments = parser.parse_args()
-    data = arguments.data or demo_table()
-    rows: dict[str, list[tuple[float, float]]] = {"headstart": [], "pooled + logistic": []}
+    if arguments.quick:
+        arguments.limit = min(arguments.limit, QUICK_LIMIT)
+        arguments.seeds = arguments.rounds = 1
+        quick = [peer for peer in arguments.peers if PEERS[peer].quick]
+        arguments.peers = quick or arguments.peers
+    if arguments.smoke:
+        arguments.limit, arguments.seeds, arguments.rounds = SMOKE_LIMIT, 1, 1
+    if arguments.only is None:
+        short = arguments.quick or arguments.data is None
+        left_out = {"growth"} if short else set()
+        arguments.only = [name for name in COMPARISONS if name not in left_out]
+        if arguments.smoke:
+            arguments.only = ["accuracy"]
+    return arguments
+
+
+def names_of(known: Any) -> Callable[[str], list[str]]:
+    """A parser of names with commas between them."""
+
+    def names(text: str) -> list[str]:
+        found = text.split(",")
+        if wrong := [name for name in found if name not in known]:
+            raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(known)}")
+        return found
+
+    return names
+
+
+def open_session(arguments: argparse.Namespace, work: Path) -> Session:
+    """Writes the weights and finds the data."""
+    if arguments.smoke:
+        tiny = write_tiny(work / "tiny")
+        data, name = (lambda seed: tiny), "smoke"
+    elif arguments.data is not None:
+        data, name = (lambda seed: arguments.data), arguments.data.resolve().stem
+    else:
+        sys.path.insert(0, str(BENCHMARKS.parent / "scripts"))
+        import demo  # type: ignore[import-not-found]
+
+        data, name = demo.write_tables, "solar-cells"
+    weights = work / "tf_efficientnet_lite0.safetensors"
+    return Session(arguments, data, name, work, weights, write_weights(weights))
+
+
+def finish(session: Session, result: dict[str, Any]) -> None:
+    """Writes a whole result and prints it."""
+    save(session, result)
+    sys.stdout.write(result_text(result) + "\n\n")
+    sys.stdout.flush()
+
+
+def save(session: Session, result: dict[str, Any]) -> None:
+    """Writes what there is of a result."""
+    arguments = session.arguments
+    prefix = "smoke-" if arguments.smoke else "quick-" if arguments.quick else ""
+    write_result(arguments.results, prefix + result["name"], result)
+
+
+def accuracy(session: Session) -> dict[str, Any]:
+    """Every peer in turn; each other seed in the opposite order."""
+    arguments = session.arguments
+    short = arguments.quick or arguments.smoke
+    name = f"accuracy-{session.name}"
+    result = new_result(name, target=arguments.target, quick=short, runs=[])
+    runs: list[dict[str, Any]] = result["runs"]
     for seed in range(arguments.seeds):
-        rows["headstart"].append(ours(data, seed))
-        rows["pooled + logistic"].append(rival(data))
-    for name, found in rows.items():
-        scores = [score for score, _ in found]
-        shown = ", ".join(f"{score:.4f}" for score in scores)
-        seconds = statistics.median(spent for _, spent in found)
-        sys.stdout.write(
-            f"{name:<20} accuracy {statistics.mean(scores):.4f} ({shown})  {seconds:.0f} s\n"
-        )
+        sides = sides_of(session.data(seed))
+        order = [
+            (peer, variant) for peer in arguments.peers for variant in chosen(session, peer, runs)
+        ]
+        for peer, variant in order if seed % 2 == 0 else order[::-1]:
+            options = {**PEERS[peer].variants[variant], **extra_options(session, peer, variant)}
+            outcome = run_peer(peer, session.job("train", seed, options, sides))
+            runs.append(recorded(session, peer, variant, seed, outcome))
+            tell(runs[-1])
+            save(session, result)
+    checked = solar_checks(runs) if session.solar else []
+    result["checks"] = checked + accuracy_checks(runs, arguments.target)
+    return result
 
 
-def demo_table() -> Path:
-    """The solar cells, as the demo splits them."""
-    import demo
+def chosen(session: Session, peer: str, runs: Sequence[dict[str, Any]]) -> list[str]:
+    """The variants of a peer that the next seed runs.
 
-    return demo.write_tables(0)
+    All of them first, then those that were best; what is best is judged on the test split, which
+    is in the peer's favour.
+    """
+    plan = PEERS[peer]
+    mine = [run for run in runs if run["peer"] == peer]
+    if session.arguments.smoke:
+        return list(dict.fromkeys([next(iter(plan.variants)), list(plan.variants)[-1]]))
+    if session.arguments.quick:
+        return list(plan.quick or plan.variants)
+    if plan.repeat_all or not mine:
+        return list(plan.variants)
+    best = best_variants(mine, session.arguments.target)
+    return [variant for variant in plan.variants if variant in best]
 
 
-def ours(data: Path, seed: int) -> tuple[float, float]:
-    """Test accuracy and seconds of the whole verb ``train``, from an empty cache."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HEADSTART_CACHE"] = str(Path(folder) / "cache")
-        start = time.perf_counter()
-        result = headstart.train(data, out=Path(folder) / "run", seed=seed)
-        seconds = time.perf_counter() - start
-        return result.metrics["metrics"]["accuracy"]["value"], seconds
+def extra_options(session: Session, peer: str, variant: str) -> dict[str, Any]:
+    """What the data set or a smoke test changes."""
+    if peer == "headstart" and session.solar:
+        return SOLAR_OPTIONS
+    if not session.arguments.smoke or peer == "logistic":
+        return {}
+    if peer == "headstart":
+        return {"epochs": 1, "views": 1}
+    # A variant without second phase stays one.
+    second = PEERS[peer].variants[variant]["epochs"]
+    return {
+        name: min(value, second) if name == "epochs" else value
+        for name, value in SMOKE_OPTIONS.items()
+    }
 
 
-def rival(data: Path) -> tuple[float, float]:
-    """Test accuracy and seconds of logistic regression on pooled features."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["HEADSTART_CACHE"] = str(Path(folder) / "cache")
-        start = time.perf_counter()
-        manifest = assign_splits(build_manifest(data, progress=QuietProgress()))
-        backbone = load_backbone("efficientnet_lite0").to(memory_format=torch.channels_last)
-        preprocess = Preprocess(SIZE, "crop", manifest.white_level)
-        sides = {"train": manifest.on("train", "val"), "test": manifest.on("test")}
-        features, targets = {}, {}
-        for side, records in sides.items():
-            parts = []
-            for at in range(0, len(records), BATCH):
-                chosen = records[at : at + BATCH]
-                batch = np.stack([load_input(record.path, preprocess)[0] for record in chosen])
-                with torch.inference_mode():
-                    parts.append(backbone(torch.from_numpy(batch)).mean(dim=(2, 3)).numpy())
-            features[side] = np.concatenate(parts)
-            targets[side] = np.array([record.target for record in records])
-        model = make_pipeline(
-            StandardScaler(),
-            LogisticRegressionCV(
-                Cs=np.logspace(-4, 0, 5),
-                l1_ratios=(0.0,),
-                scoring="accuracy",
-                use_legacy_attributes=False,
-                max_iter=1000,
-            ),
-        )
-        model.fit(features["train"], targets["train"])
-        score = float(model.score(features["test"], targets["test"]))
-        return score, time.perf_counter() - start
+def recorded(
+    session: Session, peer: str, variant: str, seed: int, outcome: Outcome
+) -> dict[str, Any]:
+    """An outcome as it stands in the result file."""
+    run = {"peer": peer, "variant": variant, "seed": seed, **dataclasses.asdict(outcome)}
+    del run["predicted"]
+    run["error"] = outcome.error or weights_problem(peer, outcome.features, session.features)
+    # A traceback names folders of this machine.
+    run["error"] = run["error"].strip().splitlines()[-1] if run["error"] else ""
+    if outcome.error:
+        sys.stderr.write(outcome.error + "\n")
+    return run
+
+
+def tell(run: dict[str, Any]) -> None:
+    """One line on standard error, because a comparison takes hours."""
+    last = f"{run['points'][-1][1]:.4f}" if run["points"] else "none"
+    state = run["error"] or ("stopped" if run["censored"] else "done")
+    sys.stderr.write(
+        f"{run['peer']}, {run['variant']}, seed {run['seed']}: accuracy {last} "
+        f"after {run['seconds']:.0f} s ({run['wall_seconds']:.0f} s in all): {state}\n"
+    )
+
+
+def script(name: str, *words: str) -> dict[str, Any]:
+    """The figures of one of the small benchmarks, run in a process of its own."""
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *words, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return figures
+
+
+def figures_result(session: Session, name: str, figures: Figures) -> dict[str, Any]:
+    """A result of figures, with what was promised about them."""
+    short = session.arguments.quick or session.arguments.smoke
+    found = figures.found
+    return new_result(name, quick=short, figures=found, checks=figure_checks(found))
+
+
+def model_of(session: Session) -> Path:
+    """A model folder for what predicts; the head is trained alone, which changes no speed."""
+    run = session.work / "model-run"
+    if not run.exists():
+        command = [sys.executable, "-m", "headstart", "train", str(session.data(0)), "--strategy"]
+        command += ["features", "--views", "1", "--out", str(run)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return run / "model"
+
+
+def throughput(session: Session) -> dict[str, Any]:
+    """Headstart's parts and ``predict``, and fastai's ``get_preds``, in turn."""
+    model, sides = model_of(session), sides_of(session.data(0))
+    listed = session.work / "test-pictures.txt"
+    listed.write_text("\n".join(path for path, _ in sides[1]), encoding="utf-8")
+    figures = Figures()
+
+    def ours() -> None:
+        figures.merge(script("throughput", str(model), f"@{listed}", "--rounds", "1"))
+
+    def theirs() -> None:
+        if PREDICT_PEER not in session.arguments.peers:
+            return
+        outcome = run_peer(PREDICT_PEER, session.job("predict", 0, {}, sides))
+        for pictures, seconds in outcome.predicted:
+            figures.add("fastai get_preds", pictures / seconds, "pictures/s", ".0f")
+        if outcome.error:
+            sys.stderr.write(outcome.error + "\n")
+
+    for number in range(session.arguments.rounds):
+        for work in (ours, theirs) if number % 2 == 0 else (theirs, ours):
+            work()
+    if "fastai get_preds" in figures.found:
+        ratio = figures.median("predict") / figures.median("fastai get_preds")
+        figures.add("predict / fastai's get_preds", ratio, "", ".1f")
+    return figures_result(session, f"throughput-{session.name}", figures)
+
+
+def prefix(session: Session) -> dict[str, Any]:
+    """See ``prefix.py``."""
+    words = ["--rounds", str(session.arguments.rounds)]
+    if session.arguments.quick:
+        words += ["--pictures", "256", "--seconds", "5"]
+    return simple(session, "prefix", str(session.data(0)), *words)
+
+
+def refit(session: Session) -> dict[str, Any]:
+    """See ``refit.py``."""
+    return simple(session, "refit", "--rounds", str(session.arguments.rounds))
+
+
+def cold(session: Session) -> dict[str, Any]:
+    """See ``cold_predict.py``."""
+    picture = sides_of(session.data(0))[1][0][0]
+    figures = Figures()
+    figures.merge(script("cold_predict", str(model_of(session)), picture))
+    return figures_result(session, "cold", figures)
+
+
+def growth(session: Session) -> dict[str, Any]:
+    """See ``growth.py``."""
+    words = ["--sizes", session.arguments.sizes, "--work", str(session.work)]
+    return simple(session, "growth", *words)
+
+
+def simple(session: Session, name: str, *words: str) -> dict[str, Any]:
+    """A result that is one script's figures."""
+    figures = Figures()
+    figures.merge(script(name, *words))
+    return figures_result(session, name, figures)
+
+
+COMPARISONS: dict[str, Callable[[Session], dict[str, Any]]] = {
+    "accuracy": accuracy,
+    "throughput": throughput,
+    "prefix": prefix,
+    "refit": refit,
+    "cold": cold,
+    "growth": growth,
+}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""Numbers that are read off runs, promises, tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runner.checks import accuracy_checks, figure_checks, solar_checks
+from runner.results import (
+    best_variants,
+    by_variant,
+    final_accuracy,
+    median_time_to,
+    new_result,
+    time_to,
+    write_result,
+)
+from runner.tables import BEGIN, END, of_spread, result_text, write_page
+
+
+def a_run(
+    peer: str,
+    *points: tuple[float, float],
+    variant: str = "default",
+    seconds: float | None = None,
+    error: str = "",
+) -> dict[str, Any]:
+    end = points[-1][0] if seconds is None and points else seconds or 0.0
+    return {
+        "peer": peer,
+        "variant": variant,
+        "seed": 0,
+        "points": list(points),
+        "seconds": end,
+        "censored": seconds is not None,
+        "import_seconds": 1.0,
+        "peak_bytes": 2e9,
+        "stages": {},
+        "error": error,
+    }
+
+
+def test_the_time_to_a_target_is_that_of_the_first_point_that_reaches_it() -> None:
+    run = a_run("fastai", (10, 0.5), (20, 0.85), (30, 0.84))
+    assert time_to(run, 0.85) == (20.0, False)
+    assert time_to(run, 0.9) == (30.0, True)
+    assert final_accuracy(run) == 0.84
+
+
+def test_a_run_without_an_epoch_has_no_accuracy() -> None:
+    run = a_run("fastai", seconds=900)
+    assert (time_to(run, 0.85), final_accuracy(run)) == ((900.0, True), 0.0)
+
+
+def test_runs_that_never_got_there_are_the_longest() -> None:
+    quick, slow = a_run("a", (20, 0.9)), a_run("a", (500, 0.9))
+    stopped = a_run("a", (50, 0.5), seconds=90)
+    assert median_time_to([stopped, slow, quick], 0.85) == (500.0, False)
+    assert median_time_to([stopped, stopped, quick], 0.85) == (90.0, True)
+    assert median_time_to([stopped, quick], 0.85) == (90.0, True)
+
+
+def test_the_best_variants_are_the_fastest_and_the_highest() -> None:
+    runs = [
+        a_run("a", (20, 0.86), variant="early"),
+        a_run("a", (90, 0.91), variant="high"),
+        a_run("a", (10, 0.8), variant="low"),
+        a_run("a", (5, 0.99), variant="broken", error="no memory"),
+    ]
+    assert best_variants(runs, 0.85) == {"early", "high"}
+    assert best_variants(runs, 0.95) == {"high"}
+    assert best_variants(runs[3:], 0.85) == set()
+    assert set(by_variant(runs)) == {("a", "early"), ("a", "high"), ("a", "low")}
+
+
+def test_promises_about_accuracy() -> None:
+    runs = [
+        a_run("headstart", (40, 0.88)),
+        a_run("fastai", (600, 0.8), (1000, 0.86), variant="x"),
+        a_run("fastai", (600, 0.8), variant="y", seconds=700),
+        a_run("logistic", (11, 0.855), variant="torch"),
+    ]
+    ratio, points, times = accuracy_checks(runs, 0.85)
+    # 1000 s / 40 s; 88.0 - 85.5; 40 s / 11 s
+    assert (ratio["found"], ratio["kept"]) == ("25.0", True)
+    assert (points["found"], points["promised"], points["kept"]) == ("2.5", "at least 3.0", False)
+    assert (times["found"], times["promised"], times["kept"]) == ("3.6", "at most 4.0", True)
+
+
+def test_a_ratio_to_stopped_runs_is_a_lower_bound() -> None:
+    runs = [
+        a_run("headstart", (40, 0.88)),
+        a_run("fastai", variant="x", seconds=900),
+        a_run("fastai", variant="y", seconds=600),
+    ]
+    (ratio,) = accuracy_checks(runs, 0.85)
+    assert (ratio["found"], ratio["kept"]) == (">15.0", False)
+
+
+def test_a_target_that_headstart_misses_is_a_broken_promise() -> None:
+    runs = [a_run("headstart", (40, 0.84)), a_run("fastai", (900, 0.8))]
+    (check,) = accuracy_checks(runs, 0.85)
+    assert not check["kept"]
+    assert accuracy_checks(runs[1:], 0.85) == []
+
+
+def test_promises_about_the_solar_cells() -> None:
+    runs = [a_run("headstart", (300, 0.88)), a_run("headstart", (601, 0.89))]
+    accuracy, longest = solar_checks(runs)
+    # The mean of 88 and 89 %.
+    assert (accuracy["found"], accuracy["kept"]) == ("88.50", True)
+    assert (longest["found"], longest["kept"]) == ("601", False)
+
+
+def test_promises_about_figures_use_medians() -> None:
+    figures = {"cold predict": {"values": [0.8, 0.9, 3.0]}, "something else": {"values": [1.0]}}
+    (check,) = figure_checks(figures)
+    assert (check["what"], check["found"], check["kept"]) == ("cold predict", "0.90", True)
+
+
+def test_spread() -> None:
+    assert of_spread([3.0], ".1f") == "3.0"
+    assert of_spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0 to 3.0)"
+
+
+def test_the_page_holds_whole_results_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["run.py", "/somewhere/else/food", "--seeds", "3"])
+    runs = [a_run("fastai", (10, 0.5), seconds=90), a_run("keras", error="no memory")]
+    result = new_result("accuracy-food", target=0.85, quick=False, runs=runs)
+    assert result["command"] == "python benchmarks/run.py food --seeds 3"
+    write_result(tmp_path / "results", "accuracy-food", result)
+    write_result(tmp_path / "results", "quick", {**result, "name": "left out", "quick": True})
+    page = tmp_path / "page.md"
+    page.write_text(f"# Page\n{BEGIN}\nold\n{END}\nAfter.\n", encoding="utf-8")
+    assert write_page(page, tmp_path / "results") == 1
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# Page\n{BEGIN}\n\n### accuracy-food\n")
+    assert text.endswith(f"{END}\nAfter.\n")
+    assert "| fastai, default | 1 | 50.0 | 90, 1 stopped | >90 | 1.0 | 2000 |" in text
+    assert "Failed: keras, default." in text
+    assert "old" not in text
+    assert "left out" not in text
+    assert "somewhere" not in text
+
+
+def test_figures_become_a_table() -> None:
+    figures = {"decode": {"values": [300.0, 320.0], "unit": "pictures/s", "form": ".0f"}}
+    result = new_result("throughput", figures=figures, checks=[])
+    assert "| decode | 310 (300 to 320) | pictures/s |" in result_text(result)
+    json.dumps(result)
