@@ -25,6 +25,8 @@ EXAMPLES = """Examples:
 
   headstart train tags.csv --threshold-aim "precision>=0.9"
 
+  headstart train photos/ --cache-size 20GB
+
   headstart train photos/ --out runs/second --resume
 """
 
@@ -72,6 +74,9 @@ def train(
     augment: Annotated[str | None, typer.Option(help="light or standard.")] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    cache_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of the whole cache  [default: 50GB]")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,

@@ -16,6 +16,7 @@ from headstart import tasks
 from headstart.config import TrainConfig, train_config
 from headstart.data import split
 from headstart.data.augment import Augmentation
+from headstart.data.cache import make_room
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import look_into, parse_data
 from headstart.data.regions import cut_regions
@@ -48,6 +49,9 @@ SHOWN_ROWS = 20
 
 PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "pytorch-lightning", "onnxruntime")
 """Whose versions a run records: a score can depend on them."""
+
+FREE_SETTINGS = frozenset({"data", "cache_size"})
+"""Settings that may differ when a run is resumed: they do not change the model."""
 
 OUT_OF_FOLD_BELOW = 500
 """With fewer pictures than this a cross-validated score stands beside the test score."""
@@ -120,7 +124,11 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     with run.timed("features"):
         views = _views((config, plan), manifest, network, preprocess, cache)
         if isinstance(views, StoredViews):
-            views.compute(_wanted(manifest, plan), cache, progress, engine)
+            wanted = _wanted(manifest, plan)
+            todo = views.missing(wanted)
+            to_come = plan.store_bytes * len(todo) // max(1, len(wanted))
+            make_room(cache_dir(), config.cache_size, progress, to_come)
+            views.compute(todo, cache, progress, engine)
     # Its threads would compete with torch's in training.
     del engine
     learner = tasks.learner(manifest.task)
@@ -129,6 +137,7 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
         out_of_fold = _out_of_fold(manifest, phases, config.seed)
         phases.train(progress)
     deliver(RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold), progress)
+    make_room(cache_dir(), config.cache_size, progress)
 
 
 def _read_data(
@@ -251,13 +260,17 @@ def _recorded_config(run: RunFolder, config: TrainConfig, given: Mapping[str, An
         f"--{name.replace('_', '-')} was {getattr(recorded, name)} when {run.path} was started, "
         f"got {getattr(config, name)}: a resumed run keeps its settings"
         for name, value in given.items()
-        if value is not None and name != "data" and getattr(recorded, name) != getattr(config, name)
+        if value is not None
+        and name not in FREE_SETTINGS
+        and getattr(recorded, name) != getattr(config, name)
     ]
     if recorded.data.resolve() != config.data.resolve():
         changed.append(f"{run.path} was started on {recorded.data}, got {config.data}")
     if changed:
         raise ConfigError(changed)
-    return recorded
+    if given.get("cache_size") is None:
+        return recorded
+    return recorded.model_copy(update={"cache_size": config.cache_size})
 
 
 def _environment(plan: Plan) -> dict[str, Any]:
