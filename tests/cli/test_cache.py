@@ -99,11 +99,10 @@ def test_an_empty_cache_is_no_mistake(capsys: Captured) -> None:
 def test_mistakes_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         headstart.cache(clear=True, cache_size="much")
-    assert caught.value.problems == (
-        "--cache-size must be a number of bytes, or one with kB, MB, GB or TB such as 20GB, "
-        "got 'much'",
-        "--clear and --cache-size exclude each other: give one of them",
-    )
+    first, second = caught.value.problems
+    assert first.startswith("--cache-size must be a number of bytes, or one with kB, MB, GB or TB")
+    assert first.endswith(", got 'much'")
+    assert second == "--clear and --cache-size exclude each other: give one of them"
 
 
 def test_it_runs_without_torch_and_without_network(stores: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,10 +59,11 @@ def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) ->
     """
     with contextlib.closing(FingerprintIndex(cache_dir())) as index:
         known = {path: found for path in paths if (found := index.get(path)) is not None}
+        absent = _not_cached(known.values(), cache)
         todo = [
             path
             for path in dict.fromkeys(paths)
-            if path not in known or not _is_cached(known[path], cache)
+            if path not in known or known[path].fingerprint in absent
         ]
         if todo:
             known.update(_look_into(todo, cache, index, progress))
@@ -111,10 +112,12 @@ def _look_into(
     return known
 
 
-def _is_cached(found: Scanned, cache: ImageCache | None) -> bool:
-    return (
-        cache is None or bool(found.error) or found.white is not None or found.fingerprint in cache
-    )
+def _not_cached(found: Iterable[Scanned], cache: ImageCache | None) -> set[str]:
+    """Fingerprints whose decoded pictures should be in the cache and are not."""
+    if cache is None:
+        return set()
+    keys = (f.fingerprint for f in found if f.error is None and f.white is None)
+    return set(cache.missing(keys))
 
 
 def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | None]:

@@ -8,6 +8,7 @@ Several processes may add to one store: chunks are named after their content's k
 from __future__ import annotations
 
 import contextlib
+import itertools
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from headstart.data.store_index import ENDING, StoreIndex
+from headstart.data.store_index import ASKED_AT_ONCE, ENDING, StoreIndex
 from headstart.errors import RunError
 from headstart.storage import content_key, hold_shared, write_bytes, write_json
 
@@ -67,9 +68,12 @@ class ArrayStore:
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """The keys that are not stored, in their order, each once."""
-        wanted = dict.fromkeys(keys)
-        known = self._index.known(wanted) if self._index is not None else set()
-        return [key for key in wanted if key not in known]
+        missing: dict[str, None] = {}
+        rest = iter(keys)
+        while some := list(itertools.islice(rest, ASKED_AT_ONCE)):
+            known = self._index.known(some) if self._index is not None else set()
+            missing.update((key, None) for key in some if key not in known)
+        return list(missing)
 
     def get(self, key: str) -> Array:
         """A copy of the array.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,16 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
         config, manifest, cache = _read_data(run, config, progress)
     progress.say(describe_data(manifest))
     network = _build(config, manifest)
-    plan, engine = _plan(run, config, manifest, network)
+    preprocess = _preprocess(config, manifest)
+
+    def views_of(plan: Plan) -> StoredViews | LiveViews:
+        return _views((config, plan), manifest, network, preprocess, cache)
+
+    plan, engine = _plan(run, config, manifest, network, views_of)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
-    preprocess = _preprocess(config, manifest)
     with run.timed("features"):
-        views = _views((config, plan), manifest, network, preprocess, cache)
+        views = views_of(plan)
         if isinstance(views, StoredViews):
             wanted = _wanted(manifest, plan)
             todo = views.missing(wanted)
@@ -202,14 +206,22 @@ def _build(config: TrainConfig, manifest: Manifest) -> Network:
 
 
 def _plan(
-    run: RunFolder, config: TrainConfig, manifest: Manifest, network: Network
+    run: RunFolder,
+    config: TrainConfig,
+    manifest: Manifest,
+    network: Network,
+    views_of: Callable[[Plan], StoredViews | LiveViews],
 ) -> tuple[Plan, Engine | None]:
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
         return Plan.from_json(read_json(run.plan)), None
-    plan, engine = make_plan(
-        config, manifest, network, tasks.learner(manifest.task).defaults(manifest.schema)
-    )
+
+    def missing(plan: Plan) -> int:
+        views = views_of(plan)
+        return len(views.missing(_wanted(manifest, plan))) if isinstance(views, StoredViews) else 0
+
+    defaults = tasks.learner(manifest.task).defaults(manifest.schema)
+    plan, engine = make_plan(config, manifest, network, defaults, missing)
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, split.splits_table(manifest))

@@ -124,8 +124,12 @@ class Plan:
 
 
 def make_plan(
-    config: TrainConfig, manifest: Manifest, network: Network, defaults: TaskDefaults
-) -> tuple[Plan, engines.Engine]:
+    config: TrainConfig,
+    manifest: Manifest,
+    network: Network,
+    defaults: TaskDefaults,
+    missing: Callable[[Plan], int] | None = None,
+) -> tuple[Plan, engines.Engine | None]:
     """Settles what the configuration leaves open, and measures this machine for the estimate.
 
     Every choice that changes the model is a function of the configuration, the number of pictures
@@ -136,9 +140,11 @@ def make_plan(
         manifest: the pictures with their sides.
         network: that will train.
         defaults: of the task.
+        missing: number of views that a plan has to compute; None takes all.
 
     Returns:
-        The plan, and the engine that was opened to measure it.
+        The plan, and the engine that was opened to measure it; None where no view is missing, since
+        opening one can take longer than all that is left to do.
 
     Raises:
         ConfigError: ``--split-stage`` is not a stage of the backbone.
@@ -171,8 +177,11 @@ def make_plan(
         shortened=store.shortened,
     )
     prefix, _ = network.split(store.stage)
-    engine = engines.open_engine(plan.engine, prefix, size)
-    expected = _expect(plan, network, size, engine)
+    n_missing = missing(plan) if missing else plan.n_train * (plan.views + 1) + plan.n_val
+    engine = None
+    if n_missing or plan.live:
+        engine = engines.open_engine(plan.engine, prefix, size)
+    expected = _expect(plan, network, size, (engine, n_missing))
     return dataclasses.replace(plan, expected_seconds=expected), engine
 
 
@@ -211,19 +220,27 @@ def _precision(stage: int, defaults: TaskDefaults) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def _expect(plan: Plan, network: Network, size: Size, engine: engines.Engine) -> dict[str, float]:
+def _expect(
+    plan: Plan, network: Network, size: Size, frozen_part: tuple[engines.Engine | None, int]
+) -> dict[str, float]:
     """Seconds by step, from a short probe of the prefix, a training step and the whole network."""
     height, width = size
-    _, rest = network.split(plan.split_stage)
+    engine, n_missing = frozen_part
+    prefix, rest = network.split(plan.split_stage)
     batch = np.zeros((engines.BATCH, height, width, 3), dtype=np.uint8)
-    frozen = 0.0 if plan.live else _seconds(lambda: engine.run(batch)) / engines.BATCH
+    frozen = 0.0
+    if engine is not None and not plan.live:
+        frozen = _seconds(lambda: engine.run(batch)) / engines.BATCH
     whole = torch.zeros((8, height, width, 3), dtype=torch.uint8)
     with torch.inference_mode():
         score = _seconds(lambda: network(whole)) / 8
     step = 0.0
     epochs = plan.epochs + (plan.freeze_epochs if network.head.reduce is None else 0)
     if epochs:
-        maps = tuple(torch.from_numpy(m[: plan.batch_size]) for m in engine.run(batch))
+        with torch.inference_mode():
+            found = prefix(torch.from_numpy(batch[: plan.batch_size]))
+        # Cloned outside inference mode, because these tensors take part in autograd.
+        maps = tuple(m.clone() for m in found)
         n_maps = len(maps[0])
 
         def train_step() -> None:
@@ -233,7 +250,7 @@ def _expect(plan: Plan, network: Network, size: Size, engine: engines.Engine) ->
 
         step = _seconds(train_step) / n_maps
     return {
-        "frozen part": frozen * (plan.n_train * (plan.views + 1) + plan.n_val),
+        "frozen part": frozen * n_missing,
         "training": epochs * step * (plan.n_train + plan.n_val / 3)
         + plan.freeze_epochs * plan.n_train * 1e-4,
         "evaluation": score * (plan.n_val + plan.n_test),
