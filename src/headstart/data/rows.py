@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class RowFile:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by `table`
+            weakref.finalize(self, self._file.close)
         except OSError as error:
             raise self._complaint(error) from error
 
