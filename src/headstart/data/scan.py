@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
+from headstart.data.parallel import map_ahead
 from headstart.errors import UnreadableImageError
 from headstart.progress import Progress
 from headstart.runtime.images import deepest_value, measure, read_image
-from headstart.storage import cache_dir, cpu_count
+from headstart.storage import cache_dir
 from headstart.types import ImageArray, Size
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _look_into(
 ) -> dict[Path, Scanned]:
     """Opens files on all cores, and remembers verdicts and pixels in chunks as they come."""
     known: dict[Path, Scanned] = {}
-    with ThreadPoolExecutor(cpu_count()) as pool, progress.bar("decode", len(paths)) as advance:
-        looked = pool.map(lambda path: _look(path, cache), paths)
+    with progress.bar("decode", len(paths)) as advance:
+        looked = map_ahead(lambda path: _look(path, cache), paths)
 
         def finished() -> Iterator[tuple[str, ImageArray]]:
             fresh: list[tuple[Path, Scanned]] = []
