@@ -48,6 +48,13 @@ EXPLAINED = (
 HIDDEN = frozenset({"LIVE_FROM", "PLAIN", "SHOWN_ROWS", "THUMBNAIL"})
 """Numbers that no result depends on."""
 
+PARSED = {
+    config.parse_pair: "`I,J`",
+    config.parse_size: "`N` or `HxW`",
+    config.parse_bytes: "bytes, or a number with `kB`, `MB`, `GB` or `TB`",
+}
+"""What settings look like that are read from text."""
+
 VALUES = {int: "N", float: "F", str: "TEXT", Path: "PATH"}
 TRANSCRIPT = re.compile(
     r"(<!-- transcript -->\n```console\n).*?(```\n<!-- /transcript -->)", re.DOTALL
@@ -374,7 +381,7 @@ def allowed_text(annotation: Any, metadata: Sequence[Any]) -> str:
     """Types and limits in words."""
     if any(isinstance(item, BeforeValidator) for item in metadata):
         parser = next(item.func for item in metadata if isinstance(item, BeforeValidator))
-        return "`I,J`" if parser is config.parse_pair else "`N` or `HxW`"
+        return PARSED[parser]
     parts = [part for part in (annotation, *typing.get_args(annotation)) if limits_of(part)]
     limits = [text for part in (metadata, *(limits_of(p) for p in parts)) for text in signs(part)]
     return cell(" ".join([choices_of(annotation), ", ".join(limits)]).strip())

@@ -19,6 +19,8 @@ MIN_SIDE = 32
 Schedule = Literal["one-cycle", "cosine", "plateau", "constant"]
 Strategy = Literal["features", "finetune", "full"]
 DATASET_FILE = "dataset.yaml"
+UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+CACHE_SIZE = 50_000_000_000
 
 
 def parse_size(value: Any) -> Any:
@@ -53,6 +55,16 @@ def parse_duration(value: Any) -> Any:
     if found is None:
         raise ValueError("must be a time, for example 90s, 5m or 1h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def parse_bytes(value: Any) -> Any:
+    """Reads ``"20GB"``, ``"1.5 MB"`` or ``20000000000`` as a number of bytes."""
+    text = str(value).strip().lower()
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+    number = text.removesuffix(unit).strip()
+    if not number.replace(".", "", 1).isdecimal():
+        raise ValueError("must be a number of bytes, or one with kB, MB, GB or TB such as 20GB")
+    return round(float(number) * UNITS.get(unit, 1))
 
 
 class TrainConfig(BaseModel):
@@ -141,6 +153,9 @@ class TrainConfig(BaseModel):
     precision: Literal["bf16-mixed", "32-true"] | None = None
     # Bytes that stored views may take before the plan stores fewer.
     max_store_bytes: Annotated[int, Field(ge=1_000_000)] = 20_000_000_000
+    # Bytes that the whole cache may take; over it what was used longest ago is removed, but nothing
+    # that is in use.
+    cache_size: Annotated[int, BeforeValidator(parse_bytes)] = CACHE_SIZE
 
     def to_yaml(self) -> str:
         """The content of ``config.yaml``."""

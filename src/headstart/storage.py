@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunError
+
+# Seconds that a shared lock waits for an exclusive one, which is held for a rename.
+LOCK_PATIENCE = 60.0
+
+# On Windows: processes that can hold a shared lock at the same time.
+LOCK_PLACES = 64
+
+REMOVED = ".removed"
+"""Ending of folders that are being removed."""
+
+FREE_SPACE = "; free space, for example with 'headstart cache --clear', and repeat the command"
 
 
 def content_key(*parts: Any) -> str:
@@ -47,10 +60,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}{room_hint(error)}"
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def room_hint(error: BaseException) -> str:
+    """What to do about a full disk, as the end of a sentence; empty for any other error."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # What sqlite says of it.
+    return FREE_SPACE if full or "disk is full" in str(error) else ""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -89,6 +111,58 @@ def exclusive_lock(path: Path, message: str) -> Iterator[None]:
         if not _try_lock(file.fileno()):
             raise RunError(message)
         yield
+
+
+def hold_shared(path: Path) -> Callable[[], None]:
+    """Takes a lock that any number of holders share, and that keeps an exclusive one away.
+
+    It is held until the returned function is called, or the process ends. Where the file cannot be
+    made or the file system knows no locks, nothing is held: an exclusive lock is not to be had
+    there either.
+
+    Raises:
+        RunError: an exclusive lock is held for longer than ``LOCK_PATIENCE``.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        return lambda: None
+    end = time.monotonic() + LOCK_PATIENCE
+    while (held := _try_shared(handle)) is False:
+        if time.monotonic() > end:
+            os.close(handle)
+            raise RunError(f"another process holds {path}: try again when it has ended")
+        time.sleep(0.01)
+    if held is None:
+        os.close(handle)
+        return lambda: None
+    return lambda: os.close(handle)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether anybody, this process included, holds a lock on an existing file."""
+    try:
+        with path.open("r+b") as file:
+            return not _try_lock(file.fileno())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def hide_folder(folder: Path) -> Path:
+    """Frees the name of a folder that is to be removed, in one step.
+
+    Returns:
+        Where it lies now: a hidden name that ends in ``REMOVED``, so that what a kill leaves behind
+        is recognised.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    hidden = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}{REMOVED}")
+    return folder.rename(hidden)
 
 
 def cache_dir() -> Path:
@@ -148,9 +222,35 @@ def _try_lock(handle: int) -> bool:
 
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         else:
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            _lock_bytes(handle, 0, LOCK_PLACES)
     except OSError:
         return False
     return True
+
+
+def _try_shared(handle: int) -> bool | None:
+    """Whether the shared lock was taken; None where there are no locks."""
+    if os.name != "posix":
+        # Windows knows exclusive locks on bytes only: each holder takes one of the places, and an
+        # exclusive lock takes all of them.
+        for place in range(LOCK_PLACES):
+            with contextlib.suppress(OSError):
+                _lock_bytes(handle, place, 1)
+                return True
+        return False
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _lock_bytes(handle: int, start: int, count: int) -> None:
+    import msvcrt
+
+    os.lseek(handle, start, os.SEEK_SET)
+    msvcrt.locking(handle, msvcrt.LK_NBLCK, count)  # type: ignore[attr-defined,unused-ignore]

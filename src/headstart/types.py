@@ -33,7 +33,7 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Frame:
     """How a picture lies in its file.
 
@@ -150,7 +150,7 @@ class Stage:
     stride: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Annotation:
     """One picture as a reader found it, before any task has looked at it.
 
@@ -223,7 +223,7 @@ class DataListing:
     skeleton: Skeleton | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Record:
     """One readable picture with its target.
 

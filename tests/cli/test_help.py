@@ -26,7 +26,7 @@ def output_of(capsys: Captured, *arguments: str) -> str:
 
 
 def test_verbs_are_functions_of_the_package_of_the_same_name(capsys: Captured) -> None:
-    assert VERBS == ["evaluate", "predict", "train"]
+    assert VERBS == ["cache", "evaluate", "predict", "train"]
     text = output_of(capsys, "--help")
     assert all(re.search(rf"^\s+{verb}\s", text, re.MULTILINE) for verb in VERBS)
     assert all(callable(getattr(headstart, verb)) for verb in VERBS)
@@ -43,7 +43,7 @@ def test_every_verb_has_an_example(verb: str, capsys: Captured) -> None:
 def test_train_has_the_promised_options(capsys: Captured) -> None:
     text = output_of(capsys, "train", "--help")
     promised = "task out backbone strategy epochs freeze-epochs lr batch-size image-size resize"
-    promised += " split-stage views limit seed config resume json"
+    promised += " cache-size split-stage views limit seed config resume json"
     missing = [name for name in promised.split() if f"--{name}" not in text]
     assert not missing
     assert all(name in text for name in tasks.task_names())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from headstart.data import store
 from headstart.data.store import ArrayStore
+from headstart.data.store_index import NAME, StoreIndex, count_arrays
 from headstart.errors import RunError
 
 
@@ -77,6 +80,7 @@ def test_a_chunk_that_cannot_be_opened_now_is_not_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ArrayStore(tmp_path).put({"a": np.ones(3)})
+    (tmp_path / NAME).unlink()
 
     def refuse(*args: Any, **options: Any) -> None:
         raise OSError("Too many open files")
@@ -96,6 +100,124 @@ def test_two_processes_may_add(tmp_path: Path) -> None:
     assert {key: found.get(key)[0] for key in found} == {"a": 1.0, "b": 2.0, "c": 3.0, "both": 5.0}
     # What an instance knew stays readable.
     assert (one.get("a")[0], two.get("b")[0]) == (1.0, 2.0)
+
+
+def test_what_another_process_adds_is_found_at_once(tmp_path: Path) -> None:
+    one = ArrayStore(tmp_path)
+    one.put({"a": np.zeros(1)})
+    ArrayStore(tmp_path).put({"b": np.ones(1)})
+    assert one.missing(["a", "b", "c"]) == ["c"]
+    assert one.get("b")[0] == 1.0
+
+
+def no_headers(*args: Any, **options: Any) -> None:
+    pytest.fail("a chunk that is indexed was opened")
+
+
+def test_an_indexed_store_is_opened_without_its_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ArrayStore(tmp_path)
+    for at in range(3):
+        found.put({f"{at}": np.zeros(1)})
+    monkeypatch.setattr(store, "safe_open", no_headers)
+    again = ArrayStore(tmp_path)
+    assert again.missing(["3", "0", "1", "2"]) == ["3"]
+    assert "1" in again
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", b"SQLite format 3\0 and no more"])
+def test_an_index_that_is_not_there_is_made_from_the_chunks(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    found = ArrayStore(tmp_path)
+    # More chunks than one transaction lists.
+    keys = [f"{at:03}" for at in range(70)]
+    for at, key in enumerate(keys):
+        found.put({key: np.full(1, at)})
+    found.close()
+    (tmp_path / NAME).unlink()
+    if content is not None:
+        (tmp_path / NAME).write_bytes(content)
+    assert list(ArrayStore(tmp_path)) == keys
+    assert count_arrays(tmp_path) == 70
+    assert ArrayStore(tmp_path).get("069")[0] == 69
+
+
+def test_a_kill_between_chunk_and_index_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ArrayStore(tmp_path)
+    found.put({"a": np.zeros(1)})
+
+    def killed(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreIndex, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            found.put({"b": np.ones(1)})
+    assert "b" not in found
+    assert list(ArrayStore(tmp_path)) == ["a", "b"]
+
+
+def test_a_chunk_that_is_gone_is_forgotten(tmp_path: Path) -> None:
+    found = ArrayStore(tmp_path)
+    found.put({"a": np.zeros(1)})
+    (first,) = chunks(tmp_path)
+    found.put({"b": np.zeros(1)})
+    first.unlink()
+    found._open.clear()
+    assert "a" in found
+    with pytest.raises(RunError, match=r"cannot be read any more .*: repeat the command"):
+        found.get("a")
+    assert list(found) == list(ArrayStore(tmp_path)) == ["b"]
+
+
+def test_an_index_that_cannot_be_written_is_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ArrayStore(tmp_path).put({"a": np.ones(1)})
+    (tmp_path / NAME).unlink()
+    # sqlite cannot open a folder, as it cannot open a file without the right to.
+    (tmp_path / NAME).mkdir()
+    found = ArrayStore(tmp_path)
+    found.put({"b": np.ones(1)})
+    assert sorted(found) == ["a", "b"]
+    assert sorted(ArrayStore(tmp_path)) == ["a", "b"]
+
+
+def test_more_keys_than_fit_into_one_question(tmp_path: Path) -> None:
+    keys = [f"{at:04}" for at in range(1203)]
+    found = ArrayStore(tmp_path)
+    found.put({key: np.zeros(0) for key in keys[::2]})
+    assert found.missing(keys) == keys[1::2]
+    assert list(found) == keys[::2]
+
+
+def test_a_full_disk_is_an_error_that_says_how_to_free_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ArrayStore(tmp_path)
+    found.put({"a": np.ones(2)})
+
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(RunError) as caught:
+            found.put({"b": np.ones(2)})
+    assert str(caught.value).endswith(
+        ".safetensors: No space left on device; free space, for example with "
+        "'headstart cache --clear', and repeat the command"
+    )
+    for usable in (found, ArrayStore(tmp_path)):
+        assert list(usable) == ["a"]
+        assert usable.get("a").tolist() == [1.0, 1.0]
+    found.put({"b": np.ones(2)})
+    assert list(found) == ["a", "b"]
+    assert not list(tmp_path.glob("*.tmp")), "what was half written takes no room"
 
 
 def test_the_same_keys_are_one_chunk(tmp_path: Path) -> None:

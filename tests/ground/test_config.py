@@ -16,6 +16,7 @@ from headstart.config import (
 )
 from headstart.errors import ConfigError, DataError
 
+NO_BYTES = "must be a number of bytes, or one with kB, MB, GB or TB such as 20GB"
 NO_SIZE = "must be N or HxW, for example 224 or 240x320"
 
 
@@ -37,6 +38,11 @@ NO_SIZE = "must be N or HxW, for example 224 or 240x320"
         ("image_size", "224x31", "--image-size must be at least 32 on both sides, got '224x31'"),
         ("resize", "zoom", "--resize must be 'letterbox', 'crop' or 'squash', got 'zoom'"),
         ("strategy", "deep", "--strategy must be 'features', 'finetune' or 'full', got 'deep'"),
+        ("cache_size", "20 apples", f"--cache-size {NO_BYTES}, got '20 apples'"),
+        ("cache_size", "-1GB", f"--cache-size {NO_BYTES}, got '-1GB'"),
+        ("cache_size", "1.2.3", f"--cache-size {NO_BYTES}, got '1.2.3'"),
+        ("cache_size", "GB", f"--cache-size {NO_BYTES}, got 'GB'"),
+        ("cache_size", True, f"--cache-size {NO_BYTES}, got True"),
         ("views", 101, "--views must be less than or equal to 100, got 101"),
         ("limit", 0, "--limit must be greater than or equal to 1, got 0"),
         ("seed", 2**31, "--seed must be less than 2147483648, got 2147483648"),
@@ -82,6 +88,22 @@ def test_a_size_is_height_and_width(value: Any, size: tuple[int, int]) -> None:
     assert train_config({"data": "photos", "image_size": value}).image_size == size
 
 
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        ("20GB", 20 * 10**9),
+        ("500 mb", 500 * 10**6),
+        ("1.5TB", 1_500 * 10**9),
+        ("7kB", 7_000),
+        ("1234567", 1_234_567),
+        (1_234_567, 1_234_567),
+        (0, 0),
+    ],
+)
+def test_bytes_have_units(value: Any, count: int) -> None:
+    assert train_config({"data": "photos", "cache_size": value}).cache_size == count
+
+
 def test_yaml_holds_the_whole_configuration(tmp_path: Path) -> None:
     written = train_config(
         {
@@ -93,6 +115,7 @@ def test_yaml_holds_the_whole_configuration(tmp_path: Path) -> None:
             "resize": "crop",
             "split_stage": 4,
             "engine": "torch-float32",
+            "cache_size": "20GB",
             "precision": "32-true",
         }
     )

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,11 @@ def fills_the_disk(temporary: Path) -> None:
     ("write", "kind", "message"),
     [
         (fails_halfway, ValueError, "the writer broke"),
-        (fills_the_disk, RunError, r"cannot write .*model\.json: No space left on device"),
+        (
+            fills_the_disk,
+            RunError,
+            r"cannot write .*model\.json: No space left on device; free space, .*cache --clear",
+        ),
     ],
 )
 def test_a_writer_that_fails_leaves_the_old_file(
@@ -138,6 +143,64 @@ def test_a_lock_excludes_other_processes_and_ends_with_them(tmp_path: Path) -> N
         holder.wait()
     with storage.exclusive_lock(path, "still taken"):
         assert path.exists()
+
+
+def test_a_shared_lock_is_shared_and_keeps_an_exclusive_one_away(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "views.lock"
+    assert not storage.is_locked(path)
+    releases = [storage.hold_shared(path), storage.hold_shared(path)]
+    for release in releases:
+        assert storage.is_locked(path)
+        with pytest.raises(RunError, match="in use"), storage.exclusive_lock(path, "in use"):
+            pytest.fail("a shared lock does not keep an exclusive one away")
+        release()
+    assert not storage.is_locked(path)
+
+
+def test_a_shared_lock_waits_for_an_exclusive_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "views.lock"
+    with ThreadPoolExecutor(1) as pool:
+        with storage.exclusive_lock(path, "unused"):
+            waiting = pool.submit(storage.hold_shared, path)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.1)
+        release = waiting.result()
+    assert storage.is_locked(path)
+    release()
+    monkeypatch.setattr(storage, "LOCK_PATIENCE", 0.0)
+    with (
+        storage.exclusive_lock(path, "unused"),
+        pytest.raises(RunError, match=r"another process holds .*views\.lock: try again"),
+    ):
+        storage.hold_shared(path)
+
+
+def test_a_shared_lock_that_cannot_be_had_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be locked shared cannot be locked exclusively, so that nothing removes it."""
+    (tmp_path / "file").touch()
+    storage.hold_shared(tmp_path / "file" / "views.lock")()
+
+    def unsupported(*args: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    storage.hold_shared(tmp_path / "views.lock")()
+    assert storage.is_locked(tmp_path / "views.lock")
+
+
+def test_a_hidden_folder_frees_its_name(tmp_path: Path) -> None:
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "a").touch()
+    hidden = storage.hide_folder(tmp_path / "views")
+    assert [path.name for path in tmp_path.iterdir()] == [hidden.name]
+    assert hidden.name.startswith(".views.")
+    assert hidden.name.endswith(storage.REMOVED)
+    assert (hidden / "a").is_file()
 
 
 def test_folders_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,7 @@ def test_what_changes_the_maps_has_a_place_of_its_own(small: Small, tmp_path: Pa
     for prefix, preprocess, engine, augmentation in cases:
         stored = store_views(tmp_path, prefix, preprocess, engine, 0, augmentation)
         assert stored.compute([record], small.images, QuietProgress()) == 1
-    assert len(list(tmp_path.glob("views-*"))) == len(cases)
+    assert len(list(tmp_path.glob("views-*/"))) == len(cases)
 
 
 def test_values_beyond_float16_are_kept_in_float32(small: Small, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from headstart.data.loader import EpochOrder, Item
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.tasks.learning import HeadOptions
+from headstart.training import phases
 from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
 from headstart.training.module import Score, TransferModule
 from training.small import Counting, KilledError, Killing, Small, same_state
@@ -48,6 +50,31 @@ def steps_an_epoch(small: Small) -> int:
     """Each picture once an epoch; a last batch of one is dropped."""
     full, left = divmod(small.plan.n_train, small.plan.batch_size)
     return full + (left > 1)
+
+
+@pytest.mark.parametrize(("most", "step"), [(10_000, 1), (81, 1), (80, 2), (27, 3)])
+def test_the_convex_start_takes_so_many_views_at_most(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, step: int
+) -> None:
+    assert small.plan.n_train == 27, "in 3 views each these are 81"
+    monkeypatch.setattr(phases, "CONVEX_ROWS", most)
+    seen: list[tuple[Any, Any]] = []
+    given = small.phases(tmp_path, small.network())
+    monkeypatch.setattr(
+        type(given._learner), "initialise", lambda *arguments: seen.append(arguments[2:4])
+    )
+    given.train(QuietProgress())
+    ((features, targets),) = seen
+    assert features.flags.c_contiguous
+    assert features.shape[:2] == (3, len(targets))
+    train = small.manifest.on("train")
+    assert targets == [record.target for record in train][::step]
+    everything = small.stored(small.network())
+    rest = small.network().split(1)[1].eval()
+    with torch.inference_mode():
+        maps = torch.stack([everything.get((record, 2))[0] for record in train[::step]])
+        expected = rest.reduced_features((maps,)).numpy()
+    np.testing.assert_allclose(features[2], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_training_changes_the_rest_and_not_the_prefix(

@@ -47,7 +47,7 @@ class Prices:
     def view(self, name: str, stage: int) -> float:
         return self._next(0.005)
 
-    def step(self, name: str, stage: int, precision: str) -> float:
+    def step(self, stage: int, precision: str) -> float:
         """Early stages cost more."""
         return self._next(0.002 * (9 - stage))
 

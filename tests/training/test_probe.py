@@ -42,7 +42,7 @@ def test_everything_has_a_cost_and_is_measured_once(
     def costs() -> list[float]:
         return [
             probe.view(NAME, SPLIT_STAGE),
-            probe.step(NAME, SPLIT_STAGE, "32-true"),
+            probe.step(SPLIT_STAGE, "32-true"),
             probe.making,
             probe.score,
         ]

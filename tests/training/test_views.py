@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from export.tiny import tiny_backbone
 from headstart import tasks
 from headstart.data.augment import Augmentation, Flip
 from headstart.data.image_cache import ImageCache
 from headstart.data.regions import cut_regions
+from headstart.models.heads import PooledLinear
+from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.runtime.preprocess import Preprocess, Resize
 from headstart.tasks.points import PointSchema, PointsTarget
+from headstart.training.features import StoredViews
 from headstart.training.views import PLAIN, MovingTargets, ViewMaker
 from headstart.types import Box, Record, Size, Skeleton
 from pictures import write_picture
@@ -114,3 +119,22 @@ def test_kinds_of_targets_do_not_share_their_views() -> None:
     targets = MovingTargets(tasks.learner("segmentation"), SCHEMA)
     masks = ViewMaker(preprocess, 0, Augmentation("standard", "none"), targets)
     assert points.description != masks.description
+
+
+def test_equal_pictures_with_different_targets_are_both_stored(tmp_path: Path) -> None:
+    first = write(tmp_path, None)
+    moved = PointsTarget((*SPOTS[:2], (70.0, 80.0)), (2, 2, 2), SIZE)
+    second = dataclasses.replace(first, target=moved)
+    preprocess = Preprocess((32, 32))
+    cache = ImageCache(tmp_path / "cache", preprocess.size)
+    cache.add([(first.pixels, cache.decode(first.path))])
+    backbone = tiny_backbone()
+    prefix, _ = Network(backbone, PooledLinear(backbone.outputs, 2, 0.0)).split(1)
+    stored = StoredViews(tmp_path, prefix, maker(preprocess, "none"), "torch-float32")
+    views = [(first, PLAIN), (second, PLAIN)]
+    assert stored.compute(views, cache, QuietProgress()) == 2
+    assert not torch.equal(stored.target(views[0]), stored.target(views[1]))
+    assert torch.equal(stored.get(views[0])[0], stored.get(views[1])[0])
+    assert stored.missing(views) == []
+    other = (dataclasses.replace(first, target=PointsTarget(SPOTS, (2, 2, 0), SIZE)), PLAIN)
+    assert stored.missing([*views, other, other]) == [other]

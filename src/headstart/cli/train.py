@@ -29,6 +29,8 @@ EXAMPLES = """Examples:
 
   headstart train more-photos/ --from runs/photos/model
 
+  headstart train photos/ --cache-size 20GB
+
   headstart train photos/ --out runs/second --resume
 """
 
@@ -88,6 +90,9 @@ def train(
     keep_checkpoints: Annotated[str | None, typer.Option(help="best or all.")] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    cache_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Of the whole cache  [default: 50GB]")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,

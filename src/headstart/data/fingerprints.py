@@ -18,7 +18,7 @@ VERSION = 2
 NO_FRAME = Frame((0, 0))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Scanned:
     """What is known of one file.
 

@@ -28,10 +28,16 @@ class ImageCache:
 
     def __init__(self, folder: Path, size: Size) -> None:
         self.side = round(max(size) * MARGIN)
-        self._store = ArrayStore(folder / f"images-{self.side}")
+        self._store = ArrayStore(
+            folder / f"images-{self.side}", {"kind": "pictures", "side": self.side}
+        )
 
     def __contains__(self, key: str) -> bool:
         return key in self._store
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """The keys that are not stored, in their order, each once."""
+        return self._store.missing(keys)
 
     def get(self, key: str) -> ImageArray:
         """The picture (h, w, 3), uint8, RGB; the shorter side is at most ``side`` pixels."""

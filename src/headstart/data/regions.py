@@ -7,14 +7,13 @@ cached for whole views.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from headstart.data.image_cache import MARGIN, ImageCache
+from headstart.data.parallel import map_ahead
 from headstart.errors import DataError, UnreadableImageError
 from headstart.progress import Progress
 from headstart.runtime.images import read_image
 from headstart.runtime.preprocess import Preprocess, sample
-from headstart.storage import cpu_count
 from headstart.types import Box, Geometry, ImageArray, Record, Size
 
 SLACK = 1.5
@@ -44,7 +43,9 @@ def cut_regions(
     Raises:
         DataError: a picture became unreadable since it was listed.
     """
-    todo = [record for record in records if record.box and record.region not in cache]
+    boxed = [record for record in records if record.box]
+    absent = set(cache.missing(record.region for record in boxed))
+    todo = [record for record in boxed if record.region in absent]
     if not todo:
         return
 
@@ -56,10 +57,10 @@ def cut_regions(
         region = _region(record, preprocess)
         return record.region, sample(pixels, region, _size(region, preprocess))
 
-    with ThreadPoolExecutor(cpu_count()) as pool, progress.bar("cut", len(todo)) as advance:
+    with progress.bar("cut", len(todo)) as advance:
 
         def finished() -> Iterator[tuple[str, ImageArray]]:
-            for found in pool.map(cut, todo):
+            for found in map_ahead(cut, todo):
                 advance(1)
                 yield found
 

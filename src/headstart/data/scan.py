@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
+from headstart.data.parallel import map_ahead
 from headstart.errors import UnreadableImageError
 from headstart.progress import Progress
 from headstart.runtime.images import deepest_value, measure, read_image
-from headstart.storage import cache_dir, cpu_count
+from headstart.storage import cache_dir
 from headstart.types import ImageArray, Size
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) ->
     """
     with contextlib.closing(FingerprintIndex(cache_dir())) as index:
         known = {path: found for path in paths if (found := index.get(path)) is not None}
+        absent = _not_cached(known.values(), cache)
         todo = [
             path
             for path in dict.fromkeys(paths)
-            if path not in known or not _is_cached(known[path], cache)
+            if path not in known or known[path].fingerprint in absent
         ]
         if todo:
             known.update(_look_into(todo, cache, index, progress))
@@ -87,8 +88,8 @@ def _look_into(
 ) -> dict[Path, Scanned]:
     """Opens files on all cores, and remembers verdicts and pixels in chunks as they come."""
     known: dict[Path, Scanned] = {}
-    with ThreadPoolExecutor(cpu_count()) as pool, progress.bar("decode", len(paths)) as advance:
-        looked = pool.map(lambda path: _look(path, cache), paths)
+    with progress.bar("decode", len(paths)) as advance:
+        looked = map_ahead(lambda path: _look(path, cache), paths)
 
         def finished() -> Iterator[tuple[str, ImageArray]]:
             fresh: list[tuple[Path, Scanned]] = []
@@ -111,10 +112,12 @@ def _look_into(
     return known
 
 
-def _is_cached(found: Scanned, cache: ImageCache | None) -> bool:
-    return (
-        cache is None or bool(found.error) or found.white is not None or found.fingerprint in cache
-    )
+def _not_cached(found: Iterable[Scanned], cache: ImageCache | None) -> set[str]:
+    """Fingerprints whose decoded pictures should be in the cache and are not."""
+    if cache is None:
+        return set()
+    keys = (f.fingerprint for f in found if f.error is None and f.white is None)
+    return set(cache.missing(keys))
 
 
 def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | None]:

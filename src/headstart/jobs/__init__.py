@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import needing_extra
+from headstart.jobs.cache_job import cache
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.progress import Progress, QuietProgress
@@ -14,7 +15,7 @@ from headstart.progress import Progress, QuietProgress
 if TYPE_CHECKING:
     from headstart.jobs.train_job import TrainResult
 
-__all__ = ["evaluate", "load_model", "predict", "train"]
+__all__ = ["cache", "evaluate", "load_model", "predict", "train"]
 
 
 def train(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from headstart import tasks
 from headstart.config import TrainConfig, train_config
 from headstart.data import split
 from headstart.data.augment import Augmentation
+from headstart.data.cache import make_room
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import look_into, parse_data
 from headstart.data.regions import cut_regions
@@ -57,6 +58,9 @@ SHOWN_ROWS = 20
 
 PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "pytorch-lightning", "onnxruntime")
 """Whose versions a run records: a score can depend on them."""
+
+FREE_SETTINGS = frozenset({"data", "cache_size"})
+"""Settings that may differ when a run is resumed: they do not change the model."""
 
 OUT_OF_FOLD_BELOW = 500
 """With fewer pictures than this a cross-validated score stands beside the test score."""
@@ -127,15 +131,23 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     network, initialised = _build(config, manifest, start)
     preprocess = _preprocess(config, manifest)
     maker = _maker(config, manifest, preprocess)
+
+    def views_of(plan: Plan) -> StoredViews | LiveViews:
+        return _views(plan, network, maker, cache)
+
     probe = Probe(config, network, manifest, maker, cache)
-    plan = _plan(run, config, manifest, network, probe)
+    plan = _plan(run, config, manifest, network, probe, views_of)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
     engine = probe.opened(plan.engine, plan.split_stage)
     with run.timed("features"):
-        views = _views(plan, network, maker, cache)
+        views = views_of(plan)
         if isinstance(views, StoredViews):
-            views.compute(_wanted(manifest, plan), cache, progress, engine)
+            wanted = _wanted(manifest, plan)
+            todo = views.missing(wanted)
+            to_come = plan.store_bytes * len(todo) // max(1, len(wanted))
+            make_room(cache_dir(), config.cache_size, progress, to_come)
+            views.compute(todo, cache, progress, engine)
     # Its threads would compete with torch's in training.
     del engine, probe
     learner = tasks.learner(manifest.task)
@@ -145,6 +157,7 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
         phases.train(progress)
     inputs = RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold, start)
     deliver(inputs, progress)
+    make_room(cache_dir(), config.cache_size, progress)
 
 
 def _read_data(
@@ -226,13 +239,23 @@ def _build(
 
 
 def _plan(
-    run: RunFolder, config: TrainConfig, manifest: Manifest, network: Network, probe: Probe
+    run: RunFolder,
+    config: TrainConfig,
+    manifest: Manifest,
+    network: Network,
+    probe: Probe,
+    views_of: Callable[[Plan], StoredViews | LiveViews],
 ) -> Plan:
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
         return Plan.from_json(read_json(run.plan))
+
+    def missing(plan: Plan) -> int:
+        views = views_of(plan)
+        return len(views.missing(_wanted(manifest, plan))) if isinstance(views, StoredViews) else 0
+
     defaults = tasks.learner(manifest.task).defaults(manifest.schema)
-    plan = make_plan(config, manifest, network, defaults, probe, lambda: run.seconds)
+    plan = make_plan(config, manifest, network, defaults, probe, missing, lambda: run.seconds)
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, split.splits_table(manifest))
@@ -283,13 +306,17 @@ def _recorded_config(run: RunFolder, config: TrainConfig, given: Mapping[str, An
         f"--{name.replace('_', '-')} was {getattr(recorded, name)} when {run.path} was started, "
         f"got {getattr(config, name)}: a resumed run keeps its settings"
         for name, value in given.items()
-        if value is not None and name != "data" and getattr(recorded, name) != getattr(config, name)
+        if value is not None
+        and name not in FREE_SETTINGS
+        and getattr(recorded, name) != getattr(config, name)
     ]
     if recorded.data.resolve() != config.data.resolve():
         changed.append(f"{run.path} was started on {recorded.data}, got {config.data}")
     if changed:
         raise ConfigError(changed)
-    return recorded
+    if given.get("cache_size") is None:
+        return recorded
+    return recorded.model_copy(update={"cache_size": config.cache_size})
 
 
 def _environment(plan: Plan) -> dict[str, Any]:

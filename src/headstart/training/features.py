@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,9 @@ from headstart.training.views import View, ViewMaker
 from headstart.types import ImageArray
 
 BATCHES_A_CHUNK = 8
+
+# Views that are looked up together.
+ASKED_AT_ONCE = 4096
 
 Prepared = tuple[list[str], ImageArray, dict[str, npt.NDArray[Any]]]
 """Keys of a batch of views, their pixels, and their encoded targets by key."""
@@ -49,15 +53,25 @@ class StoredViews:
             maker.description,
             engine,
         )
-        self._store = ArrayStore(folder / f"views-{space}")
+        description = {
+            "kind": "views",
+            "backbone": prefix.backbone.info.name,
+            "stage": prefix.count,
+            "size": list(maker.preprocess.size),
+            "engine": engine,
+        }
+        self._store = ArrayStore(folder / f"views-{space}", description)
+        # Of each view; the same for all of one store.
+        self._n_maps: int | None = None
 
     def get(self, view: View) -> tuple[torch.Tensor, ...]:
         """The maps of one view, each (c, h, w) or (c,), as they were stored."""
         key = self._maker.key(view)
-        maps = [torch.from_numpy(self._store.get(f"{key}#0"))]
-        while f"{key}#{len(maps)}" in self._store:
-            maps.append(torch.from_numpy(self._store.get(f"{key}#{len(maps)}")))
-        return tuple(maps)
+        if self._n_maps is None:
+            numbers = itertools.count()
+            self._n_maps = next(at for at in numbers if f"{key}#{at}" not in self._store) or None
+        names = [f"{key}#{number}" for number in range(self._n_maps or 1)]
+        return tuple(torch.from_numpy(self._store.get(name)) for name in names)
 
     def target(self, view: View) -> torch.Tensor:
         """The moved and encoded target of one view."""
@@ -65,15 +79,23 @@ class StoredViews:
 
     def missing(self, views: Sequence[View]) -> list[View]:
         """The views that have to be computed, each once."""
-        missing = {}
-        for view in views:
-            key = self._maker.key(view)
-            complete = f"{key}#0" in self._store and (
-                self._maker.targets is None or self._maker.target_key(view) in self._store
-            )
-            if not complete:
-                missing[key] = view
+        missing: dict[str, View] = {}
+        # In pieces: the keys of all views of a large data set take more memory than the views.
+        for start in range(0, len(views), ASKED_AT_ONCE):
+            wanted = {self._last_part(view): view for view in views[start : start + ASKED_AT_ONCE]}
+            maps = [self._first_map(view) for view in wanted.values()]
+            absent = set(self._store.missing([*wanted, *maps]))
+            for (part, view), first in zip(wanted.items(), maps, strict=True):
+                if part in absent or first in absent:
+                    missing[part] = view
         return list(missing.values())
+
+    def _first_map(self, view: View) -> str:
+        return f"{self._maker.key(view)}#0"
+
+    def _last_part(self, view: View) -> str:
+        """Names what tells a view apart: equal pictures may have different targets."""
+        return self._maker.target_key(view) if self._maker.targets else self._first_map(view)
 
     def compute(
         self,

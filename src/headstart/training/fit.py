@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,8 +27,10 @@ from headstart.data.loader import (
     plain_loader,
     train_loader,
 )
+from headstart.data.rows import RowFile
 from headstart.models.network import Rest
 from headstart.progress import Progress
+from headstart.storage import cache_dir
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import (
     AtomicCheckpointIO,
@@ -70,7 +73,7 @@ class ViewSamples:
 
 
 class ReducedSamples:
-    """What the head's learning part takes, computed once for all views and kept in memory.
+    """What the head's learning part takes, computed once for all views and kept on disk.
 
     Args:
         samples: where the maps come from.
@@ -80,31 +83,35 @@ class ReducedSamples:
     """
 
     def __init__(self, samples: Samples, rest: Rest, pictures: int, views: int) -> None:
-        items = [(picture, view) for picture in range(pictures) for view in range(views)]
-        parts = []
+        items = itertools.product(range(pictures), range(views))
+        rows = RowFile(cache_dir())
         rest.eval()
         with torch.inference_mode():
-            for start in range(0, len(items), REDUCE_BATCH):
-                found = [samples.maps(item) for item in items[start : start + REDUCE_BATCH]]
+            while some := list(itertools.islice(items, REDUCE_BATCH)):
+                found = [samples.maps(item) for item in some]
                 maps = tuple(torch.stack(same) for same in zip(*found, strict=True))
-                parts.append(rest.reduced_features(maps))
+                rows.append(rest.reduced_features(maps).numpy())
         self.views = views
         self._samples = samples
-        # Cloned outside inference mode, because these tensors take part in autograd.
-        self._table = torch.cat(parts).clone()
+        self._table = rows.table()
 
     def maps(self, item: Item) -> Maps:
         """The reduced features of one view."""
-        return (self._table[item[0] * self.views + item[1]],)
+        # A copy: the table cannot be written, which tensors do not know.
+        return (torch.from_numpy(np.array(self._table[item[0] * self.views + item[1]])),)
 
     def target(self, item: Item) -> torch.Tensor:
         """The target of one view."""
         return self._samples.target(item)
 
-    def by_view(self, views: int) -> npt.NDArray[np.float32]:
-        """The first views of all pictures: (views, pictures, channels), the plain one first."""
-        table = self._table.view(-1, self.views, *self._table.shape[1:])
-        return table[:, :views].transpose(0, 1).numpy()
+    def by_view(self, views: int, step: int = 1) -> npt.NDArray[np.float32]:
+        """The first views of every ``step``-th picture, the plain one first.
+
+        Returns:
+            (views, pictures, channels), copied into memory.
+        """
+        table = self._table.reshape(-1, self.views, *self._table.shape[1:])
+        return np.array(table[::step, :views].swapaxes(0, 1), order="C")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ FINETUNE_PHASE = "finetune"
 
 CONVEX_VIEWS = 3
 """Views of each picture that the head's convex start is fitted to; more did not help."""
+
+CONVEX_ROWS = 32_768
+"""Views that the convex start is fitted to at most: with more, every n-th picture is taken."""
 
 LIVE_HEAD_VIEWS = 3
 """Views of each picture that the head's phase sees where none are stored: each costs a pass."""
@@ -106,15 +110,14 @@ class Phases:
     def train(self, progress: Progress) -> None:
         """Runs both phases, or what is left of them; the network holds the result."""
         plan = self._plan
-        if (
-            self._convex
-            and self._features
-            and not is_finished(self._run / "checkpoints", HEAD_PHASE)
-        ):
+        begun = is_finished(self._run / "checkpoints", HEAD_PHASE)
+        if self._convex and self._features and not begun:
+            views = min(CONVEX_VIEWS, self._features[0].views)
+            step = math.ceil(len(self._targets) * views / CONVEX_ROWS)
             self._learner.initialise(
                 self._network.head,
-                self._features[0].by_view(CONVEX_VIEWS),
-                self._targets,
+                self._features[0].by_view(views, step),
+                self._targets[::step],
                 self._manifest.schema,
             )
         if plan.freeze_epochs:

@@ -27,7 +27,7 @@ class Costs(Protocol):
     def view(self, name: str, stage: int) -> float:
         """Making, running and storing one view."""
 
-    def step(self, name: str, stage: int, precision: str) -> float:
+    def step(self, stage: int, precision: str) -> float:
         """Training on one picture."""
 
     @property
@@ -145,6 +145,7 @@ def make_plan(
     network: Network,
     defaults: TaskDefaults,
     probe: Costs,
+    missing: Callable[[Plan], int] | None = None,
     spent: Callable[[], float] = lambda: 0.0,
 ) -> Plan:
     """Settles what the configuration leaves open, and measures this machine for the estimate.
@@ -159,13 +160,14 @@ def make_plan(
         network: that will train.
         defaults: of the task.
         probe: measures.
+        missing: number of views that a plan has to compute; None takes all.
         spent: seconds of the budget that have passed; measuring takes some of them.
 
     Raises:
         ConfigError: ``--split-stage`` is not a stage of the backbone.
     """
     _check(config, network)
-    plan = _planned(config, manifest, network, defaults, probe)
+    plan = _planned(config, manifest, network, defaults, (probe, missing))
     if config.budget is None:
         return plan
     for choice in choices(plan.split_stage, plan.n_stages, plan.views, defaults):
@@ -174,7 +176,8 @@ def make_plan(
             for name, value in choice.settings().items()
             if name not in config.model_fields_set or getattr(config, name) is None
         }
-        plan = _planned(config.model_copy(update=update), manifest, network, defaults, probe)
+        tried = config.model_copy(update=update)
+        plan = _planned(tried, manifest, network, defaults, (probe, missing))
         if sum(plan.expected_seconds.values()) <= SAFETY * config.budget - spent():
             return dataclasses.replace(plan, budget=config.budget)
     needed = sum(plan.expected_seconds.values()) + spent()
@@ -187,8 +190,9 @@ def _planned(
     manifest: Manifest,
     network: Network,
     defaults: TaskDefaults,
-    probe: Costs,
+    costs: tuple[Costs, Callable[[Plan], int] | None],
 ) -> Plan:
+    probe, missing = costs
     n_train, n_val, n_test = (len(manifest.on(side)) for side in ("train", "val", "test"))
     store = fit_store(config, network, defaults, (n_train, n_val))
     size = settled(config.image_size)
@@ -215,7 +219,9 @@ def _planned(
         expected_seconds={},
         shortened=store.shortened,
     )
-    return dataclasses.replace(plan, expected_seconds=_expect(plan, network, probe))
+    n_missing = missing(plan) if missing else plan.n_train * (plan.views + 1) + plan.n_val
+    expected = _expect(plan, network, probe, n_missing)
+    return dataclasses.replace(plan, expected_seconds=expected)
 
 
 def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> dict[str, int]:
@@ -255,18 +261,17 @@ def _precision(stage: int, defaults: TaskDefaults) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def _expect(plan: Plan, network: Network, probe: Costs) -> dict[str, float]:
+def _expect(plan: Plan, network: Network, probe: Costs, n_missing: int) -> dict[str, float]:
     """Seconds by step."""
-    frozen = 0.0
-    if not plan.live:
-        frozen = probe.view(plan.engine, plan.split_stage)
+    # Opening an engine can take longer than all that is left to do.
+    frozen = probe.view(plan.engine, plan.split_stage) if n_missing and not plan.live else 0.0
     epochs = plan.epochs + (plan.freeze_epochs if network.head.reduce is None else 0)
     step = 0.0
     if epochs:
-        step = probe.step(plan.engine, plan.split_stage, plan.precision)
+        step = probe.step(plan.split_stage, plan.precision)
         step += probe.making if plan.live else 0.0
     return {
-        "frozen part": frozen * (plan.n_train * (plan.views + 1) + plan.n_val),
+        "frozen part": frozen * n_missing,
         "training": epochs * step * (plan.n_train + plan.n_val / 3)
         + plan.freeze_epochs * plan.n_train * 1e-4,
         "evaluation": probe.score * (plan.n_val + plan.n_test),

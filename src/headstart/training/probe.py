@@ -97,12 +97,14 @@ class Probe:
         return (time.perf_counter() - start) / VIEWS
 
     @functools.cache  # noqa: B019 - a run has one probe
-    def step(self, name: str, stage: int, precision: str) -> float:
+    def step(self, stage: int, precision: str) -> float:
         """Forward and backward pass of one picture, from its maps."""
-        _, rest = self._network.split(stage)
-        batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
+        prefix, rest = self._network.split(stage)
+        with torch.inference_mode():
+            found = prefix(torch.zeros((1, *self._size, 3), dtype=torch.uint8))
+        # Repeated outside inference mode, because these tensors take part in autograd.
         count = min(self._batch_size, engines.BATCH)
-        maps = tuple(torch.from_numpy(m[:count]) for m in self.engine(name, stage).run(batch))
+        maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])) for m in found)
 
         def train_step() -> None:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):

@@ -43,9 +43,11 @@ class ClassFolders:
                     name = path.relative_to(data).as_posix()
                     omissions.append(Omission(name, "it lies in no class folder"))
             for folder in _folders(parent):
+                # One for all: a data set may have very many pictures.
+                fields = {FIELD: folder.name}
                 for path in iter_images(folder):
                     image = path.relative_to(data).as_posix()
-                    annotations.append(Annotation(path, image, {FIELD: folder.name}, side))
+                    annotations.append(Annotation(path, image, fields, side))
                 omissions.extend(_other_files(folder, data))
         if not annotations:
             raise DataError(f"{data} holds no pictures")

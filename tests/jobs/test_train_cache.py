@@ -1,0 +1,111 @@
+"""What runs share through the cache, and what they leave of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import headstart
+from headstart.data.cache import list_stores
+from headstart.data.store import ArrayStore, lock_path
+from headstart.errors import RunError
+from headstart.progress import Advance
+from headstart.storage import cache_dir
+from headstart.training import engines
+from pictures import write_class_folders
+
+SETTINGS: dict[str, Any] = {
+    "image_size": 64,
+    "batch_size": 16,
+    "views": 1,
+    "freeze_epochs": 1,
+    "epochs": 1,
+    "engine": "torch-float32",
+}
+
+
+class Telling:
+    """Keeps what a job says and the bars that it shows."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+
+    @contextlib.contextmanager
+    def bar(self, title: str, total: int) -> Iterator[Advance]:
+        self.texts.append(f"bar {title}")
+        yield lambda _: None
+
+
+def old_store(name: str) -> Path:
+    """A store of another run, used in 1970."""
+    folder = cache_dir() / name
+    store = ArrayStore(folder)
+    store.put({"a": np.zeros(100_000)})
+    store.close()
+    os.utime(lock_path(folder), (0, 0))
+    return folder
+
+
+def test_runs_share_views_and_keep_to_the_size_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_class_folders(tmp_path / "photos", 14)
+    first = headstart.train(data, out=tmp_path / "first", **SETTINGS)
+    stores = {store.path.name for store in list_stores(cache_dir())}
+    assert {store.kind for store in list_stores(cache_dir())} == {"pictures", "views"}
+    assert not any(store.in_use for store in list_stores(cache_dir()))
+    unused = old_store("views-0123")
+
+    def refuse(*args: Any) -> None:
+        pytest.fail("an engine was opened although every view is stored")
+
+    monkeypatch.setattr(engines, "open_engine", refuse)
+    told = Telling()
+    second = headstart.train(
+        data, out=tmp_path / "second", lr=1e-4, cache_size="100kB", progress=told, **SETTINGS
+    )
+    assert first.metrics["n_images"] == second.metrics["n_images"]
+    assert not {"bar decode", "bar frozen part"} & set(told.texts)
+    (removed,) = [text for text in told.texts if text.startswith("Cache over")]
+    assert re.fullmatch(r"Cache over 100 kB: removed 1 store of 8\d\d kB \(views\)\.", removed)
+    (complaint,) = [text for text in told.texts if "more than the allowed 100 kB" in text]
+    assert complaint.startswith("This run and what else is in use need ")
+    assert not unused.exists()
+    assert {store.path.name for store in list_stores(cache_dir())} == stores
+    # The size of the cache does not change the model.
+    headstart.train(data, out=second.run, resume=True, cache_size="2GB")
+
+
+def test_a_full_disk_stops_a_run_that_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_class_folders(tmp_path / "photos", 14)
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.parent.name.startswith("views-"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(RunError, match=r"No space left on device; free space, .*--clear'"):
+            headstart.train(data, out=tmp_path / "run", **SETTINGS)
+    (pictures,) = [store for store in list_stores(cache_dir()) if store.arrays]
+    assert (pictures.kind, pictures.arrays) == ("pictures", 42)
+    told = Telling()
+    resumed = headstart.train(data, out=tmp_path / "run", resume=True, progress=told)
+    assert "bar decode" not in told.texts
+    assert "bar frozen part" in told.texts
+    assert resumed.metrics["n_images"] > 0
