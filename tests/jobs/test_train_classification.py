@@ -276,7 +276,7 @@ def stored_and_real(result: TrainResult, folder: Path) -> tuple[Outputs, Outputs
         build_manifest(config.data, cache=cache, progress=QuietProgress()),
         result.run / "splits.csv",
     )
-    network = train_job._build(config, manifest)
+    network, _ = train_job._build(config, manifest, None)
     network.load_state_dict(load_state(result.model / "weights.safetensors"))
     model = headstart.load_model(result.model)
     preprocess = model.description.preprocess

@@ -14,10 +14,11 @@ from headstart import tasks
 from headstart.data.augment import Augmentation, Flip
 from headstart.data.image_cache import ImageCache
 from headstart.data.regions import cut_regions
-from headstart.models.heads import PooledLinear
+from headstart.models.heads import PooledHead
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.runtime.preprocess import Preprocess, Resize
+from headstart.tasks.learning import HeadOptions
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.training.features import StoredViews
 from headstart.training.views import PLAIN, MovingTargets, ViewMaker
@@ -129,7 +130,7 @@ def test_equal_pictures_with_different_targets_are_both_stored(tmp_path: Path) -
     cache = ImageCache(tmp_path / "cache", preprocess.size)
     cache.add([(first.pixels, cache.decode(first.path))])
     backbone = tiny_backbone()
-    prefix, _ = Network(backbone, PooledLinear(backbone.outputs, 2, 0.0)).split(1)
+    prefix, _ = Network(backbone, PooledHead(backbone.outputs, 2, HeadOptions())).split(1)
     stored = StoredViews(tmp_path, prefix, maker(preprocess, "none"), "torch-float32")
     views = [(first, PLAIN), (second, PLAIN)]
     assert stored.compute(views, cache, QuietProgress()) == 2

@@ -10,7 +10,7 @@ from headstart.tasks.learning import TaskDefaults
 from headstart.types import Size
 
 SAFETY = 0.9
-"""Share of the budget that is planned: an estimate may be too low."""
+"""Share of the budget that a choice may fill: an estimate can be too low."""
 
 LADDER = ((2.0, 1.5), (1.5, 1.25), (1.0, 1.0), (0.7, 1.0), (0.5, 0.7), (0.35, 0.5), (0.25, 0.3))
 """Epochs and views as multiples of the task's defaults, the best first."""

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -63,6 +64,7 @@ class Probe:
         self._size = settled(config.image_size)
         self._batch_size = settled(config.batch_size)
         self._engines: dict[tuple[str, int], engines.Engine] = {}
+        self._found: dict[tuple[Any, ...], float] = {}
 
     def engine(self, name: str, stage: int) -> engines.Engine:
         """The opened engine for the prefix before a stage."""
@@ -77,9 +79,20 @@ class Probe:
         self._engines = {key: e for key, e in self._engines.items() if key == (name, stage)}
         return self._engines.get((name, stage))
 
-    @functools.cache  # noqa: B019 - a run has one probe
     def view(self, name: str, stage: int) -> float:
         """Making, running and storing one view."""
+        return self._once(("view", name, stage), lambda: self._view(name, stage))
+
+    def step(self, stage: int, precision: str) -> float:
+        """Forward and backward pass of one picture, from its maps."""
+        return self._once(("step", stage, precision), lambda: self._step(stage, precision))
+
+    def _once(self, key: tuple[Any, ...], measure: Callable[[], float]) -> float:
+        if key not in self._found:
+            self._found[key] = measure()
+        return self._found[key]
+
+    def _view(self, name: str, stage: int) -> float:
         engine = self.engine(name, stage)
         batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
         running = _seconds(lambda: engine.run(batch)) / engines.BATCH
@@ -96,9 +109,7 @@ class Probe:
             self._maker.make(view, self._images)
         return (time.perf_counter() - start) / VIEWS
 
-    @functools.cache  # noqa: B019 - a run has one probe
-    def step(self, stage: int, precision: str) -> float:
-        """Forward and backward pass of one picture, from its maps."""
+    def _step(self, stage: int, precision: str) -> float:
         prefix, rest = self._network.split(stage)
         with torch.inference_mode():
             found = prefix(torch.zeros((1, *self._size, 3), dtype=torch.uint8))
