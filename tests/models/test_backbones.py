@@ -1,4 +1,4 @@
-"""The weights of the default backbone are where they belong, shown on a real photograph."""
+"""The weights of every backbone are where they belong, shown on a real photograph."""
 
 from __future__ import annotations
 
@@ -11,24 +11,32 @@ import timm
 import torch
 from PIL import Image
 
-from headstart.models.backbones import BACKBONES, load_backbone, rename_lite_key
-
-INFO = BACKBONES["efficientnet_lite0"]
+from headstart.models.backbones import (
+    BACKBONES,
+    BackboneInfo,
+    load_backbone,
+    rename_lite_key,
+)
 
 ESPRESSO = 967
 """ImageNet-1k's class 'espresso' (in its numbering from 0)."""
 
 
+@pytest.fixture(scope="module", params=sorted(BACKBONES))
+def info(request: pytest.FixtureRequest) -> BackboneInfo:
+    return BACKBONES[request.param]
+
+
 @pytest.fixture(scope="module")
-def stored() -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(INFO.weights_file(), weights_only=True)
+def stored(info: BackboneInfo) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(info.weights_file(), weights_only=True)
     return found
 
 
 @pytest.fixture(scope="module")
-def reference(stored: dict[str, torch.Tensor]) -> torch.nn.Module:
+def reference(info: BackboneInfo, stored: dict[str, torch.Tensor]) -> torch.nn.Module:
     """timm's own network with its own classifier."""
-    network = timm.create_model(INFO.timm_name, pretrained=False)
+    network = timm.create_model(info.timm_name, pretrained=False)
     renamed = {rename_lite_key(key, network): value for key, value in stored.items()}
     network.load_state_dict(renamed, strict=True)
     return network.eval()
@@ -45,12 +53,13 @@ def coffee() -> torch.Tensor:
     return torch.from_numpy(np.array(square))[None]
 
 
-def test_every_key_has_one_place_of_its_shape(stored: dict[str, torch.Tensor]) -> None:
-    network = timm.create_model(INFO.timm_name, pretrained=False)
+def test_every_key_has_one_place_of_its_shape(
+    info: BackboneInfo, stored: dict[str, torch.Tensor]
+) -> None:
+    network = timm.create_model(info.timm_name, pretrained=False)
     wanted = network.state_dict()
     renamed = {rename_lite_key(key, network): value for key, value in stored.items()}
-    assert len(stored) == 296
-    assert len(renamed) == 296
+    assert len(renamed) == len(stored) >= 296
     assert renamed.keys() == wanted.keys()
     assert all(renamed[key].shape == wanted[key].shape for key in wanted)
 
@@ -74,27 +83,32 @@ def test_every_key_has_one_place_of_its_shape(stored: dict[str, torch.Tensor]) -
         ("_fc.bias", "classifier.bias"),
     ],
 )
-def test_keys_are_renamed(reference: torch.nn.Module, theirs: str, timms: str) -> None:
-    assert rename_lite_key(theirs, reference) == timms
+def test_keys_are_renamed(theirs: str, timms: str) -> None:
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    assert rename_lite_key(theirs, network) == timms
 
 
-@pytest.mark.parametrize("key", ["_blocks.16._bn0.bias", "_swish.weight"])
+@pytest.mark.parametrize("key", ["_blocks.99._bn0.bias", "_swish.weight"])
 def test_a_foreign_key_is_refused(reference: torch.nn.Module, key: str) -> None:
     with pytest.raises(KeyError):
         rename_lite_key(key, reference)
 
 
-def test_a_cup_of_coffee_is_an_espresso(reference: torch.nn.Module, coffee: torch.Tensor) -> None:
+def test_a_cup_of_coffee_is_an_espresso(
+    info: BackboneInfo, reference: torch.nn.Module, coffee: torch.Tensor
+) -> None:
     """Without the right weights in the right places one class of 1,000 would win by chance."""
-    normalise = load_backbone(INFO.name).normalise
+    normalise = load_backbone(info.name).normalise
     with torch.inference_mode():
         probabilities = torch.softmax(reference(normalise(coffee)), dim=1)[0]
     assert int(probabilities.argmax()) == ESPRESSO
-    assert float(probabilities[ESPRESSO]) > 0.8
+    assert float(probabilities[ESPRESSO]) > 0.7
 
 
-def test_our_features_are_timms(reference: torch.nn.Module, coffee: torch.Tensor) -> None:
-    backbone = load_backbone(INFO.name)
+def test_our_features_are_timms(
+    info: BackboneInfo, reference: torch.nn.Module, coffee: torch.Tensor
+) -> None:
+    backbone = load_backbone(info.name)
     with torch.inference_mode():
         ours = backbone(coffee)
         theirs = reference.forward_features(backbone.normalise(coffee))
@@ -102,9 +116,9 @@ def test_our_features_are_timms(reference: torch.nn.Module, coffee: torch.Tensor
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
-def test_weights_have_a_key_of_their_content() -> None:
-    loaded, random = load_backbone(INFO.name), load_backbone(INFO.name, pretrained=False)
+def test_weights_have_a_key_of_their_content(info: BackboneInfo) -> None:
+    loaded, random = load_backbone(info.name), load_backbone(info.name, pretrained=False)
     assert len(loaded.weights_key) == 32
-    assert loaded.weights_key == load_backbone(INFO.name).weights_key
+    assert loaded.weights_key == load_backbone(info.name).weights_key
     assert random.weights_key == "random"
     assert not loaded.training

