@@ -15,6 +15,7 @@ from headstart.tasks.keypoints.score import SCORER
 from headstart.tasks.keypoints.spec import SPEC
 from headstart.tasks.learning import HeadOptions, Objective
 from headstart.tasks.points import PointSchema, PointsTarget
+from headstart.tasks.regression.score import SCORER as DIRECT
 from headstart.types import Geometry, Record, Size, Skeleton, Stage
 
 NAMES = ("left_shoulder", "right_hip", "nose")
@@ -139,6 +140,10 @@ def test_scores_by_hand() -> None:
     # (5 + 11 + 7) / 3 and 3, over the root of the area.
     assert found["point_error"] == pytest.approx((23 / 3 + 3) / 2 / 100)
     assert "oks_ap" not in found
+    # The same of direct coordinates, behind their own headline.
+    direct = DIRECT.score({"values": xy}, records(first, second), SCHEMA, {})
+    assert next(iter(direct)) == "point_error"
+    assert direct["pck_0.2"].value == found["pck_0.2"]
     torso = SCORER.analyse(observed, records(first, second), SCHEMA, {}, {})[0]
     assert "1 of 2 pictures show no whole torso" in torso.text
 

@@ -13,6 +13,8 @@ from headstart.types import Finding, Metric, Record
 
 SHOWN = 8
 
+PCK_SHARE = 0.2
+
 Errors = npt.NDArray[np.float64]
 
 
@@ -68,6 +70,35 @@ def point_metrics(xy: Errors, records: Sequence[Record], schema: PointSchema) ->
         "r2": metrics.bootstrap(lambda at: _r2(truth, known, difference, at), records),
     }
     return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
+
+
+def torso_pck(xy: Errors, records: Sequence[Record], schema: PointSchema) -> dict[str, Metric]:
+    """``pck_0.2`` of the torso, where the points have one: comparable between all heads."""
+    if schema.torso is None:
+        return {}
+    targets = [record.target for record in records]
+    torso = np.array([target.distance(schema.torso) for target in targets])
+    found = pck(distances(xy, targets), PCK_SHARE * torso, records)
+    return {} if np.isnan(found.value) else {"pck_0.2": found}
+
+
+def pck(apart: Errors, limits: npt.NDArray[np.float64], records: Sequence[Record]) -> Metric:
+    """Share of labelled points within a limit, over all points of pictures that have one.
+
+    Args:
+        apart: distances (n, points); NaN without a label.
+        limits: (n,); NaN for pictures that do not count.
+        records: the pictures.
+    """
+    counted = np.isfinite(apart) & np.isfinite(limits)[:, None]
+    right = np.where(counted, apart, np.inf) <= np.where(np.isfinite(limits), limits, 0.0)[:, None]
+    hits, totals = (right & counted).sum(axis=1), counted.sum(axis=1)
+
+    def share(at: npt.NDArray[np.intp]) -> float:
+        total = totals[at].sum()
+        return float(hits[at].sum() / total) if total else float("nan")
+
+    return metrics.bootstrap(share, records)
 
 
 def joint_finding(

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from headstart.tasks import metrics
 from headstart.tasks.keypoints.oks import oks_ap
 from headstart.tasks.point_scores import (
+    PCK_SHARE,
     Errors,
     distances,
     joint_finding,
     mean_metric,
+    pck,
     point_metrics,
     references,
     row_means,
+    torso_pck,
     worst_finding,
 )
 from headstart.tasks.points import PointSchema, PointsPrediction
 from headstart.tasks.protocol import FULL_FRAME, Calibration, TaskScorer
 from headstart.types import Finding, Metric, Outputs, Record
 
-PCK_SHARE, PCKH_SHARE = 0.2, 0.5
+PCKH_SHARE = 0.5
 PCK_STEPS = 20
 
 
@@ -86,35 +87,13 @@ class KeypointsScorer(TaskScorer):
 def _scores(xy: Errors, records: Sequence[Record], schema: PointSchema) -> dict[str, Metric]:
     targets = [record.target for record in records]
     apart = distances(xy, targets)
-    found: dict[str, Metric] = {}
-    if schema.torso is not None:
-        torso = np.array([target.distance(schema.torso) for target in targets])
-        found["pck_0.2"] = _pck(apart, PCK_SHARE * torso, records)
-    else:
+    found = torso_pck(xy, records, schema)
+    if schema.torso is None:
         found["pck_auc_0.2"] = _area(apart / references(targets, schema)[:, None], records)
     heads = np.array([np.nan if t.head is None else t.head for t in targets], dtype=float)
-    found["pckh_0.5"] = _pck(apart, PCKH_SHARE * heads, records)
+    found["pckh_0.5"] = pck(apart, PCKH_SHARE * heads, records)
     found.update(point_metrics(xy, records, schema))
     return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
-
-
-def _pck(apart: Errors, limits: npt.NDArray[np.float64], records: Sequence[Record]) -> Metric:
-    """Share of labelled points within a limit, over all points of pictures that have one.
-
-    Args:
-        apart: distances (n, points); NaN without a label.
-        limits: (n,); NaN for pictures that do not count.
-        records: the pictures.
-    """
-    counted = np.isfinite(apart) & np.isfinite(limits)[:, None]
-    right = np.where(counted, apart, np.inf) <= np.where(np.isfinite(limits), limits, 0.0)[:, None]
-    hits, totals = (right & counted).sum(axis=1), counted.sum(axis=1)
-
-    def share(at: npt.NDArray[np.intp]) -> float:
-        total = totals[at].sum()
-        return float(hits[at].sum() / total) if total else float("nan")
-
-    return metrics.bootstrap(share, records)
 
 
 def _area(relative: Errors, records: Sequence[Record]) -> Metric:

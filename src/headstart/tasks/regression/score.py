@@ -13,7 +13,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headstart.tasks import metrics
-from headstart.tasks.point_scores import joint_finding, mean_metric, point_metrics, worst_finding
+from headstart.tasks.point_scores import (
+    joint_finding,
+    mean_metric,
+    point_metrics,
+    torso_pck,
+    worst_finding,
+)
 from headstart.tasks.points import PointSchema, PointsPrediction
 from headstart.tasks.protocol import Calibration, TaskScorer
 from headstart.tasks.regression.numbers import NumberSchema
@@ -52,10 +58,13 @@ class RegressionScorer(TaskScorer):
     ) -> dict[str, Metric]:
         """Errors of points, or MAE, MSE, R2 and the MAE of the best constant (the median).
 
+        Points with a torso have PCK too, to be compared with what heatmaps reach.
+
         With several numbers each metric is the mean over them, and ``mae/<name>`` has each.
         """
         if isinstance(schema, PointSchema):
-            return point_metrics(observed["values"].astype(np.float64), records, schema)
+            xy = observed["values"].astype(np.float64)
+            return {**point_metrics(xy, records, schema), **torso_pck(xy, records, schema)}
         truth = _truth(records)
         error = observed["values"] - truth
         found = {
