@@ -79,8 +79,12 @@ class TrainConfig(BaseModel):
     data: Path
     # Name of the task; None infers it from the labels.
     task: str | None = None
-    # The pretrained network whose first stages stay frozen.
+    # The pretrained network whose first stages stay frozen: efficientnet_lite0, 1 and 2 are
+    # installed, every other convolutional or hybrid network of timm is fetched.
     backbone: str = "efficientnet_lite0"
+    # File with weights for the backbone (safetensors or state dict, timm's names); None takes the
+    # usual pretrained ones.
+    weights: Path | None = None
     # Model folder of an earlier run to start from, instead of the pretrained weights.
     start_from: Path | None = None
     # features trains the head alone, finetune the head and the last stages, full everything.

@@ -144,10 +144,12 @@ class Stage:
     Attributes:
         channels: of the feature map.
         stride: input pixels for each position of the map.
+        multiply_adds: of the stage, for each pixel of the input.
     """
 
     channels: int
     stride: int
+    multiply_adds: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

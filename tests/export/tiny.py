@@ -29,17 +29,12 @@ TINY_SIZE: Size = (32, 32)
 CHANNELS = 12
 
 
-def _no_weights() -> Path:
-    raise FileNotFoundError("the tiny backbone has no weights")
-
-
 INFO = BackboneInfo(
     name="tiny",
     timm_name="none",
     mean=(0.4, 0.5, 0.6),
     std=(0.2, 0.25, 0.3),
-    weights_file=_no_weights,
-    rename=lambda key, network: key,
+    package=None,
     license="none",
     source="random numbers",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from headstart.models.backbones import (
-    BACKBONES,
+    PACKAGED,
     BackboneInfo,
     load_backbone,
     rename_lite_key,
@@ -22,14 +23,17 @@ ESPRESSO = 967
 """ImageNet-1k's class 'espresso' (in its numbering from 0)."""
 
 
-@pytest.fixture(scope="module", params=sorted(BACKBONES))
+@pytest.fixture(scope="module", params=sorted(PACKAGED))
 def info(request: pytest.FixtureRequest) -> BackboneInfo:
-    return BACKBONES[request.param]
+    return PACKAGED[request.param]
 
 
 @pytest.fixture(scope="module")
 def stored(info: BackboneInfo) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = torch.load(info.weights_file(), weights_only=True)
+    module = importlib.import_module(str(info.package))
+    name = info.name.title().replace("_", "")
+    path = getattr(module, f"{name}ModelFile").get_model_file_path()
+    found: dict[str, torch.Tensor] = torch.load(path, weights_only=True)
     return found
 
 

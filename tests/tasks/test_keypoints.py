@@ -21,7 +21,7 @@ from headstart.types import Geometry, Record, Size, Skeleton, Stage
 NAMES = ("left_shoulder", "right_hip", "nose")
 SCHEMA = PointSchema(Skeleton(NAMES))
 SIZE: Size = (64, 96)
-STAGES = [Stage(6, 2), Stage(8, 4), Stage(10, 8), Stage(12, 16), Stage(14, 32), Stage(20, 32)]
+STAGES = [Stage(6, 2), Stage(8, 4), Stage(10, 8), Stage(12, 16), Stage(14, 32), Stage(40, 32)]
 
 
 def encoded(*points: tuple[float, float, int], size: Size = SIZE) -> torch.Tensor:

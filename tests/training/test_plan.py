@@ -135,7 +135,7 @@ def test_fewer_views_are_stored_where_they_do_not_fit(network: Network) -> None:
 
 def test_then_a_later_stage_is_split_whose_maps_are_smaller(network: Network) -> None:
     """By hand: stage 5 gives 112 channels of 4 x 4 and stage 6 gives 192 of 2 x 2."""
-    defaults = TaskDefaults(split_stage=5)
+    defaults = TaskDefaults(trained_share=0.37)
     limited = config(max_store_bytes=VIEW_BYTES * 2100)
     plan = make_plan(limited, manifest(), network, defaults=defaults)
     assert (plan.split_stage, plan.views, plan.store_bytes) == (6, 1, VIEW_BYTES * 2100)

@@ -21,6 +21,8 @@ EXAMPLES = """Examples:
 
   headstart train photos/ --budget 5m
 
+  headstart train photos/ --backbone resnet50 --weights resnet50.safetensors
+
   headstart train streets/ --image-size 352x480
 
   headstart train points.csv --normalise-by 36,45
@@ -39,6 +41,32 @@ NO_SETTINGS = frozenset({"data", "out", "config", "resume", "as_json"})
 """Parameters of the verb that are no field of the configuration."""
 
 
+Task = Annotated[
+    str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
+]
+Backbone = Annotated[str | None, typer.Option(help="A name of timm  [default: efficientnet_lite0]")]
+Weights = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Of the backbone, not the usual ones.")
+]
+StartFrom = Annotated[
+    Path | None, typer.Option("--from", metavar="MODEL", help="Go on from an earlier model.")
+]
+Strategy = Annotated[
+    str | None, typer.Option(help="features (head only), finetune or full  [default: finetune]")
+]
+Budget = Annotated[str | None, typer.Option(metavar="TIME", help="Of the whole run, such as 5m.")]
+NormaliseBy = Annotated[
+    str | None, typer.Option(metavar="I,J", help="Points whose distance divides errors.")
+]
+ThresholdAim = Annotated[
+    str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
+]
+Schedule = Annotated[str | None, typer.Option(help="one-cycle, cosine, plateau or constant.")]
+CacheSize = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Of the whole cache  [default: 50GB]")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Adds the verb."""
     app.command("train", epilog=EXAMPLES)(train)
@@ -50,32 +78,19 @@ def train(
     ],
     *,
     out: Annotated[Path | None, typer.Option(help="Run folder  [default: runs/NAME]")] = None,
-    task: Annotated[
-        str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
-    ] = None,
-    backbone: Annotated[str | None, typer.Option(help="[default: efficientnet_lite0]")] = None,
-    start_from: Annotated[
-        Path | None, typer.Option("--from", metavar="MODEL", help="Go on from an earlier model.")
-    ] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="features (head only), finetune or full  [default: finetune]")
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Of the whole run, such as 5m.")
-    ] = None,
+    task: Task = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    start_from: StartFrom = None,
+    strategy: Strategy = None,
+    budget: Budget = None,
     epochs: Annotated[int | None, typer.Option(help="Of head and last stages.")] = None,
     freeze_epochs: Annotated[int | None, typer.Option(help="Of the head alone, before.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of the head.")] = None,
     loss: Annotated[str | None, typer.Option(help="[default: that of the task]")] = None,
-    normalise_by: Annotated[
-        str | None, typer.Option(metavar="I,J", help="Points whose distance divides errors.")
-    ] = None,
-    threshold_aim: Annotated[
-        str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="one-cycle, cosine, plateau or constant.")
-    ] = None,
+    normalise_by: NormaliseBy = None,
+    threshold_aim: ThresholdAim = None,
+    schedule: Schedule = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
     image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
     resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,
@@ -90,9 +105,7 @@ def train(
     keep_checkpoints: Annotated[str | None, typer.Option(help="best or all.")] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
-    cache_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Of the whole cache  [default: 50GB]")
-    ] = None,
+    cache_size: CacheSize = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,

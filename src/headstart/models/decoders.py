@@ -8,7 +8,8 @@ import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 
-from headstart.models.heads import Head, Maps
+from headstart.errors import ConfigError
+from headstart.models.heads import Head, Maps, last_map
 from headstart.types import Stage
 
 STRIDES = (4, 8, 16, 32)
@@ -44,11 +45,22 @@ class UnetHead(Head):
         stages: of the backbone.
         outputs: channels of the result.
         dropout: probability of dropping a channel before the last layer.
+
+    Raises:
+        ConfigError: the backbone lacks one of the strides.
     """
 
     def __init__(self, stages: Sequence[Stage], outputs: int, dropout: float) -> None:
         super().__init__()
-        taps = {stage.stride: number for number, stage in enumerate(stages[:-1])}
+        taps = {stages[number].stride: number for number in range(last_map(stages) + 1)}
+        missing = [stride for stride in STRIDES if stride not in taps]
+        if missing:
+            found = ", ".join(str(stride) for stride in sorted(taps))
+            problem = (
+                f"--backbone must have feature maps at strides {', '.join(map(str, STRIDES))} "
+                f"for this task's decoder, got one with {found}: choose another"
+            )
+            raise ConfigError([problem])
         self.taps = tuple(taps[stride] for stride in STRIDES)
         self.reduce = None
         self.predict = Unet([stages[tap].channels for tap in self.taps], outputs, dropout)

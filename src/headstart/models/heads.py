@@ -39,6 +39,18 @@ class Head(nn.Module):
         return raw
 
 
+def last_map(stages: Sequence[Stage]) -> int:
+    """Number of the stage with the last map that tells where something is.
+
+    Many networks end with a convolution that only multiplies the channels, for pooling.
+    """
+    last = len(stages) - 1
+    if last and stages[last].stride == stages[last - 1].stride:
+        widened = stages[last].channels > 2 * stages[last - 1].channels
+        return last - 1 if widened else last
+    return last
+
+
 class PoolLast(nn.Module):
     """Mean over the positions of the last map: (n, c, h, w) to (n, c)."""
 

@@ -150,6 +150,16 @@ class Network(nn.Module):
         """Number of stages that are run; splitting there freezes the whole backbone."""
         return self.head.taps[-1] + 1
 
+    def trained_share(self, stage: int) -> float:
+        """Share of the multiply-adds that is in the stages from the given one on."""
+        work = [found.multiply_adds for found in self.backbone.outputs[: self.n_stages]]
+        return sum(work[stage:]) / sum(work)
+
+    def stage_training(self, share: float) -> int:
+        """The first stage that trains so that about the given share of the multiply-adds does."""
+        stages = range(1, max(2, self.n_stages))
+        return min(stages, key=lambda stage: abs(self.trained_share(stage) - share))
+
     def split(self, stage: int) -> tuple[Prefix, Rest]:
         """Cuts before a stage: ``rest(prefix(images))`` equals ``self(images)``.
 

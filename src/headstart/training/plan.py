@@ -210,7 +210,7 @@ def _planned(
         batch_size=settled(config.batch_size),
         loss=settled(config.loss),
         engine=engine_name,
-        precision=config.precision or _precision(store.stage, defaults),
+        precision=config.precision or _precision(network.trained_share(store.stage), defaults),
         threads=cpu_count(),
         n_train=n_train,
         n_val=n_val,
@@ -255,9 +255,9 @@ def _check(config: TrainConfig, network: Network) -> None:
         raise ConfigError(problems)
 
 
-def _precision(stage: int, defaults: TaskDefaults) -> str:
+def _precision(trained_share: float, defaults: TaskDefaults) -> str:
     """bfloat16 halves the time of a step in late stages and slows early ones."""
-    fast = engines.has_bfloat16() and stage >= defaults.bfloat16_from
+    fast = engines.has_bfloat16() and trained_share <= defaults.bfloat16_share
     return "bf16-mixed" if fast else "32-true"
 
 

@@ -92,7 +92,7 @@ def _stages(config: TrainConfig, network: Network, defaults: TaskDefaults) -> li
         return [network.n_stages]
     if config.split_stage is not None:
         return [config.split_stage]
-    first = min(defaults.split_stage, network.n_stages)
+    first = network.stage_training(defaults.trained_share)
     # A later stage has smaller maps, unless the head needs the early ones too: then it is an
     # earlier stage that stores less.
     return [*range(first, network.n_stages + 1), *range(first - 1, 0, -1)]

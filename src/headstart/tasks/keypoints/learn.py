@@ -61,8 +61,8 @@ class KeypointsLearner(TaskLearner):
         """See ``TaskDefaults``."""
         return TaskDefaults(
             resize="letterbox",
-            split_stage=3,
-            bfloat16_from=0,
+            trained_share=0.68,
+            bfloat16_share=1.0,
             max_views=6,
             view_budget=14_000,
             epochs=22,

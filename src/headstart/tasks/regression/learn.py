@@ -119,7 +119,7 @@ class RegressionLearner(TaskLearner):
             return TaskDefaults()
         return TaskDefaults(
             resize="letterbox",
-            split_stage=4,
+            trained_share=0.55,
             max_views=6,
             view_budget=12_000,
             freeze_epochs=0,

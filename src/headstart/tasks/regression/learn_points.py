@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.models.heads import Head, Maps
+from headstart.models.heads import Head, Maps, last_map
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.types import Stage
 
@@ -63,7 +63,7 @@ class CoordinateHead(Head):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.taps = (max(0, len(stages) - 2),)
+        self.taps = (last_map(stages),)
         self.reduce = None
         count = len(schema.names)
         linear = nn.Linear(REDUCED * GRID * GRID, count * 2)

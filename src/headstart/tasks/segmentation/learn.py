@@ -45,8 +45,8 @@ class SegmentationLearner(TaskLearner):
         return TaskDefaults(
             image_size=None,
             resize="letterbox",
-            split_stage=3,
-            bfloat16_from=0,
+            trained_share=0.68,
+            bfloat16_share=1.0,
             max_views=6,
             view_budget=3_000,
             epochs=20,
