@@ -15,7 +15,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from headstart.models.backbones import backbone_info, load_backbone
+from headstart.models.backbones import backbone_info, load_backbone, rename_lite_key
+from headstart.models.weights import load_package
 
 NAME = "efficientnet_lite0"
 
@@ -25,8 +26,7 @@ def main() -> None:
     path = Path(sys.argv[1])
     info = backbone_info(NAME)
     network = timm.create_model(info.timm_name, pretrained=False)
-    stored = torch.load(info.weights_file(), weights_only=True)
-    network.load_state_dict({info.rename(key, network): value for key, value in stored.items()})
+    load_package(network, str(info.package), rename_lite_key)
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
