@@ -72,7 +72,10 @@ class EpochOrder(Sampler[list[Item]]):
         random = np.random.default_rng(seed_from("order", self._seed, self._phase, self._epoch))
         order = self._order(random)
         views = random.integers(0, self._views, len(order))
-        items = [(int(picture), int(view)) for picture, view in zip(order, views, strict=True)]
+        # By picture where each is seen once: the figures of the documentation were measured so.
+        once = self._weights is None and self._steps is None
+        drawn = views[order] if once else views
+        items = [(int(picture), int(view)) for picture, view in zip(order, drawn, strict=True)]
         for batch in range(len(self)):
             yield items[batch * self._batch_size : (batch + 1) * self._batch_size]
 
