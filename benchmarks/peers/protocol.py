@@ -97,6 +97,22 @@ class Clock:
             raise OutOfTimeError(f"the clock has passed {self._limit:g} s")
 
 
+@contextlib.contextmanager
+def training(clock: Clock, *packages: str) -> Iterator[None]:
+    """Reports the end of the training inside, whether it came to its end or to the job's limit.
+
+    Args:
+        clock: of the job.
+        packages: whose versions are reported.
+    """
+    censored = False
+    try:
+        yield
+    except OutOfTimeError:
+        censored = True
+    say("end", seconds=clock.seconds, censored=censored, versions=versions(*packages))
+
+
 def checked_picture() -> Any:
     """A picture (1, 224, 224, 3), uint8, RGB, shown to every network before training."""
     import numpy as np

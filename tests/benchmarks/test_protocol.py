@@ -51,6 +51,21 @@ def test_the_clock_stops_a_peer_after_the_limit(protocol: ModuleType, now: list[
         clock.check()
 
 
+@pytest.mark.parametrize("at", [104.0, 111.0])
+def test_the_end_of_training_says_whether_it_was_the_limit(
+    protocol: ModuleType, now: list[float], monkeypatch: pytest.MonkeyPatch, at: float
+) -> None:
+    said = []
+    monkeypatch.setattr(protocol, "say", lambda event, **values: said.append((event, values)))
+    clock = protocol.Clock(limit=10.0)
+    with protocol.training(clock, "numpy"):
+        now[0] = at
+        clock.check()
+    ((event, values),) = said
+    assert (event, values["seconds"], values["censored"]) == ("end", at - 100, at > 110)
+    assert list(values["versions"]) == ["numpy"]
+
+
 def test_only_events_reach_the_runner() -> None:
     program = (
         "import protocol\n"

@@ -17,19 +17,7 @@ from headstart.data.image_cache import ImageCache
 from headstart.data.store import ArrayStore, lock_path
 from headstart.errors import RunError
 from pictures import make_picture
-
-
-class Telling:
-    """Keeps what is said."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
-
-    def bar(self, title: str, total: int) -> Any:
-        raise NotImplementedError
+from telling import Telling
 
 
 def add_store(folder: Path, name: str, used: int, arrays: int = 1) -> ArrayStore:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ import headstart
 from headstart.data.cache import list_stores
 from headstart.data.store import ArrayStore, lock_path
 from headstart.errors import RunError
-from headstart.progress import Advance
 from headstart.storage import cache_dir
 from headstart.training import engines
 from pictures import write_class_folders
+from telling import Telling
 
 SETTINGS: dict[str, Any] = {
     "image_size": 64,
@@ -30,21 +28,6 @@ SETTINGS: dict[str, Any] = {
     "epochs": 1,
     "engine": "torch-float32",
 }
-
-
-class Telling:
-    """Keeps what a job says and the bars that it shows."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
-
-    @contextlib.contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Advance]:
-        self.texts.append(f"bar {title}")
-        yield lambda _: None
 
 
 def old_store(name: str) -> Path:
@@ -76,7 +59,7 @@ def test_runs_share_views_and_keep_to_the_size_of_the_cache(
         data, out=tmp_path / "second", lr=1e-4, cache_size="100kB", progress=told, **SETTINGS
     )
     assert first.metrics["n_images"] == second.metrics["n_images"]
-    assert not {"bar decode", "bar frozen part"} & set(told.texts)
+    assert not {"decode", "frozen part"} & set(told.bars)
     (removed,) = [text for text in told.texts if text.startswith("Cache over")]
     assert re.fullmatch(r"Cache over 100 kB: removed 1 store of 8\d\d kB \(views\)\.", removed)
     (complaint,) = [text for text in told.texts if "more than the allowed 100 kB" in text]
@@ -106,6 +89,6 @@ def test_a_full_disk_stops_a_run_that_can_be_resumed(
     assert (pictures.kind, pictures.arrays) == ("pictures", 42)
     told = Telling()
     resumed = headstart.train(data, out=tmp_path / "run", resume=True, progress=told)
-    assert "bar decode" not in told.texts
-    assert "bar frozen part" in told.texts
+    assert "decode" not in told.bars
+    assert "frozen part" in told.bars
     assert resumed.metrics["n_images"] > 0

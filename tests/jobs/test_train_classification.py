@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,8 @@ from headstart.errors import ConfigError, DataError, RunError
 from headstart.evaluation.scoring import Scored, observe
 from headstart.jobs import train_job
 from headstart.jobs.train_job import TrainResult
-from headstart.progress import Advance, QuietProgress
+from headstart.models.backbones import load_backbone
+from headstart.progress import QuietProgress
 from headstart.training.checkpoints import load_state
 from headstart.training.features import StoredViews
 from headstart.training.plan import Plan
@@ -34,6 +33,7 @@ from headstart.training.settings import settled
 from headstart.training.views import PLAIN, ViewMaker
 from headstart.types import Manifest, Outputs, Record
 from pictures import KINDS, make_picture, write_class_folders, write_picture, write_split_folders
+from telling import Telling
 
 COUNTS = {"train": 16, "val": 6, "test": 12}
 SETTINGS: dict[str, Any] = {
@@ -43,20 +43,6 @@ SETTINGS: dict[str, Any] = {
     "freeze_epochs": 2,
     "epochs": 2,
 }
-
-
-class Telling:
-    """Keeps what a job says."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.texts.append(text)
-
-    @contextlib.contextmanager
-    def bar(self, title: str, total: int) -> Iterator[Advance]:
-        yield lambda _: None
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +262,8 @@ def stored_and_real(result: TrainResult, folder: Path) -> tuple[Outputs, Outputs
         build_manifest(config.data, cache=cache, progress=QuietProgress()),
         result.run / "splits.csv",
     )
-    network, _ = train_job._build(config, manifest, None)
+    backbone = load_backbone(config.backbone)
+    network, _ = train_job._build(config, manifest, backbone, None)
     network.load_state_dict(load_state(result.model / "weights.safetensors"))
     model = headstart.load_model(result.model)
     preprocess = model.description.preprocess

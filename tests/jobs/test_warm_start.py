@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,20 +13,28 @@ import torch
 from safetensors.torch import load_file
 
 import headstart
+from export.tiny import tiny_backbone
+from headstart import tasks
 from headstart.config import TrainConfig
-from headstart.errors import ConfigError, DataError, ModelError
+from headstart.errors import ConfigError, DataError, HeadstartError, ModelError
 from headstart.jobs.train_job import TrainResult
 from headstart.jobs.warm_start import (
     WarmStart,
+    adopt,
     read_start,
     with_its_backbone,
     without_leaks,
 )
+from headstart.models.network import Network
 from headstart.runtime.model_folder import ModelDescription, read_description
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import read_json
+from headstart.tasks.classification.spec import ClassSchema
+from headstart.tasks.learning import HeadOptions
+from headstart.training.phases import Phases
 from headstart.types import Manifest, Record, Split
 from pictures import KINDS, write_class_folders
+from telling import Telling
 
 COUNTS = {"train": 12, "val": 5, "test": 6}
 TWO, THREE = KINDS[:2], KINDS
@@ -134,3 +143,62 @@ def test_the_backbone_of_the_model_is_taken_unless_one_is_named(first: TrainResu
     other = TrainConfig(data=Path("x"), start_from=first.model, backbone="other")
     with pytest.raises(ConfigError, match=r"--backbone must be efficientnet_lite0"):
         read_start(with_its_backbone(other))
+
+
+def test_a_run_without_leaks_can_be_resumed(
+    first: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = photos(tmp_path / "photos", TWO, 500)
+    learned = first.run.parent / "photos" / "train" / "disc" / "000.png"
+    shutil.copy(learned, data / "test" / "disc" / "learned.png")
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    settings = {"out": tmp_path / "run", "start_from": first.model, **SETTINGS}
+    with monkeypatch.context() as patch:
+        patch.setattr(Phases, "train", killed)
+        with pytest.raises(KeyboardInterrupt):
+            headstart.train(data, **settings)
+    resumed = headstart.train(data, resume=True, **settings)
+    assert resumed.metrics["n_images"] == 2 * COUNTS["test"]
+    omitted = read_json(resumed.run / "report.json")["omissions"]
+    assert [omission["image"] for omission in omitted] == ["test/disc/learned.png"]
+
+
+def test_mistakes_about_the_model_are_said_before_the_pictures_are_read(
+    first: TrainResult, tmp_path: Path
+) -> None:
+    told = Telling()
+    data = photos(tmp_path / "photos", TWO, 700)
+    damaged = shutil.copytree(first.model, tmp_path / "damaged")
+    (damaged / "weights.safetensors").write_bytes(b"nothing")
+    for wrong in ({"start_from": damaged}, {"weights": tmp_path / "absent.safetensors"}):
+        with pytest.raises(HeadstartError):
+            headstart.train(data, out=tmp_path / "run", progress=told, **wrong, **SETTINGS)
+    assert told.bars == []
+
+
+def test_rows_of_the_head_are_found_by_name() -> None:
+    """The old model knows bee, ant, fly; the new one wants ant, bee, wasp."""
+    old, new = ClassSchema(("bee", "ant", "fly")), ClassSchema(("ant", "bee", "wasp"))
+    learner = tasks.learner("classification")
+
+    def network(schema: ClassSchema) -> Network:
+        backbone = tiny_backbone(seed=len(schema.classes[0]))
+        return Network(backbone, learner.head(backbone.outputs, schema, [], HeadOptions()))
+
+    trained, fresh = network(old), network(new)
+    linear = trained.head.linear
+    torch.nn.init.normal_(linear.weight)
+    torch.nn.init.normal_(linear.bias)
+    known = dataclasses.replace(start([], []).description, schema=old)
+    earlier = WarmStart(Path("old"), known, trained.state_dict(), "key")
+    target = dataclasses.replace(manifest(train=["a"]), schema=new)
+    assert not adopt(fresh, earlier, target)
+    assert torch.equal(fresh.head.linear.weight[:2], linear.weight[[1, 0]])
+    assert fresh.head.linear.bias.tolist() == [*linear.bias[[1, 0]].tolist(), 0.0]
+    assert fresh.backbone.weights_key == "key"
+    again = network(ClassSchema(("fly", "bee")))
+    assert adopt(again, earlier, dataclasses.replace(target, schema=ClassSchema(("fly", "bee"))))
+    assert torch.equal(again.head.linear.weight, linear.weight[[2, 0]])

@@ -343,6 +343,17 @@ def test_a_setting_changes_what_is_learned_and_survives_a_kill(
     assert same_state(train(small, tmp_path / "killed", **settings), changed)
 
 
+def test_a_rare_class_is_drawn_as_often_as_a_common_one(small: Small) -> None:
+    common, *others = small.manifest.on("train")
+    rare = next(record for record in others if record.target != common.target)
+    alike = [record for record in small.manifest.on("train") if record.target == common.target]
+    uneven = dataclasses.replace(small.manifest, records=(*alike, rare))
+    weights = phases._balance(uneven, uneven.records)
+    assert weights[:-1].sum() == pytest.approx(weights[-1])
+    assert len(set(weights[:-1])) == 1
+    assert len(alike) > 1
+
+
 def test_a_small_network_as_head_trains_without_a_convex_start(
     small: Small, tmp_path: Path
 ) -> None:

@@ -81,22 +81,13 @@ def main() -> None:
         predict(learner, job)
         return
     learner.add_cb(EveryEpoch(clock))
-    censored = False
     options = job["options"]
-    try:
+    with protocol.training(clock, "fastai", "torch", "torchvision", "timm", "pillow"):
         if options.get("frozen"):
             learner.freeze()
             learner.fit_one_cycle(options["epochs"], options["lr"])
         else:
             learner.fine_tune(options["epochs"], base_lr=options["lr"])
-    except protocol.OutOfTimeError:
-        censored = True
-    protocol.say(
-        "end",
-        seconds=clock.seconds,
-        censored=censored,
-        versions=protocol.versions("fastai", "torch", "torchvision", "timm", "pillow"),
-    )
 
 
 def make_learner(job: dict[str, Any]) -> Learner:

@@ -75,21 +75,12 @@ def main() -> None:
     train = train.shuffle(len(job["train"]), seed=job["seed"]).batch(BATCH).prefetch(1)
     test = pictures_of(job["test"], classes).batch(BATCH).prefetch(1)
     every = EveryEpoch(clock, test)
-    censored = False
-    try:
+    with protocol.training(clock, "keras", "tensorflow-cpu", "numpy"):
         body.trainable = False
         fit(model, train, options["frozen_epochs"], HEAD_LR, every)
         if options["epochs"]:
             body.trainable = True
             fit(model, train, options["epochs"], options["lr"], every)
-    except protocol.OutOfTimeError:
-        censored = True
-    protocol.say(
-        "end",
-        seconds=clock.seconds,
-        censored=censored,
-        versions=protocol.versions("keras", "tensorflow-cpu", "numpy"),
-    )
 
 
 def fit(model: Any, train: Any, epochs: int, lr: float, every: EveryEpoch) -> None:

@@ -80,19 +80,10 @@ def main() -> None:
         show_weights(model)
     train, test = loaders(job, classes)
     run = Run(model, train, test, clock)
-    censored = False
-    try:
+    with protocol.training(clock, "torch", "torchvision", "timm", "pillow"):
         run.phase(options["frozen_epochs"], options["head_lr"], frozen=True)
         if options["epochs"]:
             run.phase(options["epochs"], options["lr"], frozen=False)
-    except protocol.OutOfTimeError:
-        censored = True
-    protocol.say(
-        "end",
-        seconds=clock.seconds,
-        censored=censored,
-        versions=protocol.versions("torch", "torchvision", "timm", "pillow"),
-    )
 
 
 def seed_everything(seed: int) -> None:

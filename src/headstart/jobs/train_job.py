@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from headstart.jobs.warm_start import (
     with_its_backbone,
     without_leaks,
 )
-from headstart.models.backbones import backbone_info, load_backbone
+from headstart.models.backbones import Backbone, backbone_info, load_backbone
 from headstart.models.heads import Head
 from headstart.models.network import Network
 from headstart.progress import Progress
@@ -121,29 +121,68 @@ def run_training(
     return TrainResult(run.path, run.model, run.report, read_json(run.metrics))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Material:
+    """What a plan is made for.
+
+    Attributes:
+        config: settled.
+        manifest: the pictures that are used, with their sides.
+        sides: content of ``splits.csv``: also of pictures that an earlier model has learned from.
+        network: before training.
+        maker: makes the views.
+        images: the decoded pictures.
+    """
+
+    config: TrainConfig
+    manifest: Manifest
+    sides: str
+    network: Network
+    maker: ViewMaker
+    images: ImageCache
+
+    def views(self, plan: Plan) -> StoredViews | LiveViews:
+        """Where training takes its views from."""
+        prefix, _ = self.network.split(plan.split_stage)
+        if plan.live:
+            return LiveViews(prefix, self.maker, self.images)
+        return StoredViews(cache_dir(), prefix, self.maker, plan.engine)
+
+    def wanted(self, plan: Plan) -> list[View]:
+        """Every view that training needs."""
+        train, val = self.manifest.on("train"), self.manifest.on("val")
+        views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
+        return views + [(record, PLAIN) for record in val]
+
+    def missing(self, plan: Plan) -> int:
+        """Number of views that are not stored yet."""
+        views = self.views(plan)
+        return len(views.missing(self.wanted(plan))) if isinstance(views, StoredViews) else 0
+
+
 def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
-    with run.timed("decode"):
-        config, manifest, cache = _read_data(run, config, progress)
-    progress.say(describe_data(manifest))
+    # Before the pictures are read, which can take minutes.
     start = read_start(config)
+    backbone = load_backbone(config.backbone, file=config.weights)
+    with run.timed("decode"):
+        config, manifest, cache = _read_data(run, config, backbone, progress)
+    progress.say(describe_data(manifest))
+    sides = split.splits_table(manifest)
     if start is not None:
         manifest = without_leaks(manifest, start)
-    network, initialised = _build(config, manifest, start)
+    network, initialised = _build(config, manifest, backbone, start)
     preprocess = _preprocess(config, manifest)
     maker = _maker(config, manifest, preprocess)
-
-    def views_of(plan: Plan) -> StoredViews | LiveViews:
-        return _views(plan, network, maker, cache)
-
+    material = _Material(config, manifest, sides, network, maker, cache)
     probe = Probe(config, network, manifest, maker, cache)
-    plan = _plan(run, config, manifest, network, probe, views_of)
+    plan = _plan(run, material, probe)
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
     engine = probe.opened(plan.engine, plan.split_stage)
     with run.timed("features"):
-        views = views_of(plan)
+        views = material.views(plan)
         if isinstance(views, StoredViews):
-            wanted = _wanted(manifest, plan)
+            wanted = material.wanted(plan)
             todo = views.missing(wanted)
             to_come = plan.store_bytes * len(todo) // max(1, len(wanted))
             make_room(cache_dir(), config.cache_size, progress, to_come)
@@ -161,7 +200,7 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
 
 
 def _read_data(
-    run: RunFolder, config: TrainConfig, progress: Progress
+    run: RunFolder, config: TrainConfig, backbone: Backbone, progress: Progress
 ) -> tuple[TrainConfig, Manifest, ImageCache]:
     """The pictures, and the configuration with what depends on their task and size."""
     overrides = {"normalise_by": config.normalise_by}
@@ -170,7 +209,7 @@ def _read_data(
     learner = tasks.learner(parsed.task)
     chosen = settle(config, learner, parsed.schema, sizes)
     if config.budget is not None and config.image_size is None:
-        size = _affordable(chosen, len(parsed.entries))
+        size = _affordable(chosen, len(parsed.entries), backbone)
         chosen = chosen.model_copy(update={"image_size": size})
     config = chosen.model_copy(update={"task": parsed.task})
     cache = ImageCache(cache_dir(), settled(config.image_size))
@@ -181,10 +220,10 @@ def _read_data(
     return config, split.assign_splits(manifest), cache
 
 
-def _affordable(config: TrainConfig, pictures: int) -> Size:
+def _affordable(config: TrainConfig, pictures: int, backbone: Backbone) -> Size:
     """The size at which the pictures can be seen within the budget."""
     size = settled(config.image_size)
-    seconds = seconds_per_picture(load_backbone(config.backbone, pretrained=False), size)
+    seconds = seconds_per_picture(backbone, size)
     return affordable_size(size, pictures, seconds, settled(config.budget))
 
 
@@ -199,32 +238,14 @@ def _maker(config: TrainConfig, manifest: Manifest, preprocess: Preprocess) -> V
     return ViewMaker(preprocess, config.seed, augmentation, targets)
 
 
-def _views(
-    plan: Plan, network: Network, maker: ViewMaker, cache: ImageCache
-) -> StoredViews | LiveViews:
-    """Where training takes its views from."""
-    prefix, _ = network.split(plan.split_stage)
-    if plan.live:
-        return LiveViews(prefix, maker, cache)
-    return StoredViews(cache_dir(), prefix, maker, plan.engine)
-
-
-def _wanted(manifest: Manifest, plan: Plan) -> list[View]:
-    """Every view that training needs."""
-    train, val = manifest.on("train"), manifest.on("val")
-    views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
-    return views + [(record, PLAIN) for record in val]
-
-
 def _build(
-    config: TrainConfig, manifest: Manifest, start: WarmStart | None
+    config: TrainConfig, manifest: Manifest, backbone: Backbone, start: WarmStart | None
 ) -> tuple[Network, bool]:
     """The network before training, and whether its head needs no further start.
 
     A head's random start depends on the seed alone.
     """
     learner = tasks.learner(manifest.task)
-    backbone = load_backbone(config.backbone, file=config.weights)
     torch.manual_seed(seed_from("head", config.seed))
     targets = [record.target for record in manifest.on("train")]
     options = HeadOptions(config.head, config.dropout)
@@ -238,27 +259,24 @@ def _build(
     return network.to(memory_format=torch.channels_last), adopted
 
 
-def _plan(
-    run: RunFolder,
-    config: TrainConfig,
-    manifest: Manifest,
-    network: Network,
-    probe: Probe,
-    views_of: Callable[[Plan], StoredViews | LiveViews],
-) -> Plan:
+def _plan(run: RunFolder, material: _Material, probe: Probe) -> Plan:
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
         return Plan.from_json(read_json(run.plan))
-
-    def missing(plan: Plan) -> int:
-        views = views_of(plan)
-        return len(views.missing(_wanted(manifest, plan))) if isinstance(views, StoredViews) else 0
-
+    config, manifest = material.config, material.manifest
     defaults = tasks.learner(manifest.task).defaults(manifest.schema)
-    plan = make_plan(config, manifest, network, defaults, probe, missing, lambda: run.seconds)
+    plan = make_plan(
+        config,
+        manifest,
+        material.network,
+        defaults,
+        probe,
+        material.missing,
+        lambda: run.seconds,
+    )
     settled = config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
-    write_text(run.splits, split.splits_table(manifest))
+    write_text(run.splits, material.sides)
     write_json(run.path / "environment.json", _environment(plan))
     write_json(run.plan, dataclasses.asdict(plan))
     return plan

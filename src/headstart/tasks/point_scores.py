@@ -14,6 +14,8 @@ from headstart.types import Finding, Metric, Record
 SHOWN = 8
 
 PCK_SHARE = 0.2
+PCK_STEPS = 20
+"""Without a torso PCK is the mean over this many shares of the normaliser up to PCK_SHARE."""
 
 Errors = npt.NDArray[np.float64]
 

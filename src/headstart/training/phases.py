@@ -110,8 +110,8 @@ class Phases:
     def train(self, progress: Progress) -> None:
         """Runs both phases, or what is left of them; the network holds the result."""
         plan = self._plan
-        begun = is_finished(self._run / "checkpoints", HEAD_PHASE)
-        if self._convex and self._features and not begun:
+        checkpoints = self._run / "checkpoints"
+        if self._convex and self._features and not is_finished(checkpoints, HEAD_PHASE):
             views = min(CONVEX_VIEWS, self._features[0].views)
             step = math.ceil(len(self._targets) * views / CONVEX_ROWS)
             self._learner.initialise(

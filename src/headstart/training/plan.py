@@ -167,7 +167,13 @@ def make_plan(
         ConfigError: ``--split-stage`` is not a stage of the backbone.
     """
     _check(config, network)
-    plan = _planned(config, manifest, network, defaults, (probe, missing))
+
+    def planned(tried: TrainConfig) -> Plan:
+        plan = _decided(tried, manifest, network, defaults)
+        views = missing(plan) if missing else plan.n_train * (plan.views + 1) + plan.n_val
+        return dataclasses.replace(plan, expected_seconds=_expect(plan, network, probe, views))
+
+    plan = planned(config)
     if config.budget is None:
         return plan
     for choice in choices(plan.split_stage, plan.n_stages, plan.views, defaults):
@@ -176,8 +182,7 @@ def make_plan(
             for name, value in choice.settings().items()
             if name not in config.model_fields_set or getattr(config, name) is None
         }
-        tried = config.model_copy(update=update)
-        plan = _planned(tried, manifest, network, defaults, (probe, missing))
+        plan = planned(config.model_copy(update=update))
         if sum(plan.expected_seconds.values()) <= SAFETY * config.budget - spent():
             return dataclasses.replace(plan, budget=config.budget)
     needed = sum(plan.expected_seconds.values()) + spent()
@@ -185,14 +190,10 @@ def make_plan(
     return dataclasses.replace(plan, budget=config.budget, shortened=plan.shortened + short)
 
 
-def _planned(
-    config: TrainConfig,
-    manifest: Manifest,
-    network: Network,
-    defaults: TaskDefaults,
-    costs: tuple[Costs, Callable[[Plan], int] | None],
+def _decided(
+    config: TrainConfig, manifest: Manifest, network: Network, defaults: TaskDefaults
 ) -> Plan:
-    probe, missing = costs
+    """Everything but the expected time."""
     n_train, n_val, n_test = (len(manifest.on(side)) for side in ("train", "val", "test"))
     store = fit_store(config, network, defaults, (n_train, n_val))
     size = settled(config.image_size)
@@ -200,7 +201,7 @@ def _planned(
     if engine_name is None:
         n_views = 0 if store.strategy == "full" else n_train * (store.views + 1) + n_val
         engine_name = engines.default_engine(n_views * size[0] * size[1])
-    plan = Plan(
+    return Plan(
         strategy=store.strategy,
         split_stage=store.stage,
         n_stages=network.n_stages,
@@ -219,9 +220,6 @@ def _planned(
         expected_seconds={},
         shortened=store.shortened,
     )
-    n_missing = missing(plan) if missing else plan.n_train * (plan.views + 1) + plan.n_val
-    expected = _expect(plan, network, probe, n_missing)
-    return dataclasses.replace(plan, expected_seconds=expected)
 
 
 def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> dict[str, int]:

@@ -6,11 +6,12 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -97,7 +98,7 @@ class Probe:
         batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
         running = _seconds(lambda: engine.run(batch)) / engines.BATCH
         longer, shorter = max(running, self.making), min(running, self.making)
-        return longer + OVERLAP * shorter + self._storing(engine)
+        return longer + OVERLAP * shorter + _storing(engine.run(batch))
 
     @functools.cached_property
     def making(self) -> float:
@@ -137,21 +138,21 @@ class Probe:
         reading = (time.perf_counter() - start) / max(1, len(records))
         return reading + seconds_per_picture(self._network, self._size)
 
-    def _storing(self, engine: engines.Engine) -> float:
-        batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
-        maps = engine.run(batch)
-        start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            store = ArrayStore(Path(folder))
-            store.put(
-                {
-                    f"{at}#{number}": compact(found[at])
-                    for at in range(engines.BATCH)
-                    for number, found in enumerate(maps)
-                }
-            )
-            store.close()
-            return (time.perf_counter() - start) / engines.BATCH
+
+def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
+    """Writing the maps of one view, out of those of a batch."""
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        store = ArrayStore(Path(folder))
+        store.put(
+            {
+                f"{at}#{number}": compact(found[at])
+                for at in range(engines.BATCH)
+                for number, found in enumerate(maps)
+            }
+        )
+        store.close()
+        return (time.perf_counter() - start) / engines.BATCH
 
 
 def seconds_per_picture(network: nn.Module, size: Size) -> float:

@@ -14,13 +14,10 @@ from headstart.tasks.keypoints.heatmaps import STRIDE
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
 from headstart.tasks.learn_points import encode_points, place_points, points_identity
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
+from headstart.tasks.point_scores import PCK_SHARE, PCK_STEPS
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.tasks.protocol import TaskLearner
 from headstart.types import Geometry, Stage
-
-PCK_SHARE = 0.2
-PCK_STEPS = 20
-"""Without a torso the monitored metric is the mean of PCK at this many shares up to PCK_SHARE."""
 
 START_BIAS = -4.0
 """Most of a heatmap is empty: the first outputs should be."""

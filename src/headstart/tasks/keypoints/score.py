@@ -9,6 +9,7 @@ import numpy as np
 from headstart.tasks.keypoints.oks import oks_ap
 from headstart.tasks.point_scores import (
     PCK_SHARE,
+    PCK_STEPS,
     Errors,
     distances,
     joint_finding,
@@ -25,7 +26,6 @@ from headstart.tasks.protocol import FULL_FRAME, Calibration, TaskScorer
 from headstart.types import Finding, Metric, Outputs, Record
 
 PCKH_SHARE = 0.5
-PCK_STEPS = 20
 
 
 class KeypointsScorer(TaskScorer):
