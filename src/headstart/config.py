@@ -148,8 +148,8 @@ class TrainConfig(BaseModel):
     label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
     # linear is one layer, mlp puts a hidden layer of 128 before it (where features are pooled).
     head: Literal["linear", "mlp"] = "linear"
-    # Probability that the head does not see a feature in a training step.
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # Probability that the head does not see a feature in a training step; None takes the task's.
+    dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     # Epochs without progress on validation before the second phase ends early.
     patience: Annotated[int, Field(ge=1)] = 20
     # Runs the frozen part, and arithmetic of training; None takes the fastest for the processor.

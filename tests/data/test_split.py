@@ -185,11 +185,11 @@ def test_a_given_split_is_kept() -> None:
 def test_validation_becomes_the_test_where_there_is_none() -> None:
     found = assign_splits(manifest(many([20, 40], "train") + many([5, 5], "val")))
     assert counts(found) == {
-        (0, "train"): 17,
-        (0, "val"): 3,
+        (0, "train"): 18,
+        (0, "val"): 2,
         (0, "test"): 5,
-        (1, "train"): 34,
-        (1, "val"): 6,
+        (1, "train"): 36,
+        (1, "val"): 4,
         (1, "test"): 5,
     }
     assert all((entry.split == "test") == entry.image.startswith("val/") for entry in found.records)
@@ -198,18 +198,18 @@ def test_validation_becomes_the_test_where_there_is_none() -> None:
             "there is no test split: the validation pictures become it, "
             "and validation is cut from train"
         ),
-        "validation is 15% of the training pictures",
+        "validation is 10% of the training pictures",
     )
 
 
 def test_validation_is_cut_from_train_where_only_the_test_is_given() -> None:
     records = many([20, 40], "train") + many([5, 5], "test")
     found = assign_splits(manifest(records))
-    assert counts(found)[0, "val"] == 3
-    assert counts(found)[1, "val"] == 6
+    assert counts(found)[0, "val"] == 2
+    assert counts(found)[1, "val"] == 4
     test = [entry for entry in found.records if entry.split == "test"]
     assert test == records[60:]
-    assert found.notes == ("validation is 15% of the training pictures",)
+    assert found.notes == ("validation is 10% of the training pictures",)
 
 
 def test_a_train_folder_alone_is_split_three_ways() -> None:

@@ -24,9 +24,11 @@ def settled(task: str, schema: Any, **settings: object) -> TrainConfig:
 
 def test_everything_that_was_left_open_is_filled_in() -> None:
     config = settled("classification", None)
-    assert config.image_size == (224, 224)
+    assert config.image_size == (288, 288)
     assert (config.resize, config.augment, config.flip) == ("crop", "standard", "horizontal")
-    kept = settled("classification", None, augment="strong", flip="none", batch_size=5)
+    assert config.dropout == 0.5
+    kept = settled("classification", None, augment="strong", flip="none", batch_size=5, dropout=0)
+    assert kept.dropout == 0
     assert (kept.augment, kept.flip, kept.batch_size) == ("strong", "none", 5)
 
 

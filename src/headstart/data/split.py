@@ -23,7 +23,7 @@ from headstart.types import SPLITS, Manifest, Record, Split
 RATIOS: Mapping[Split, float] = {"train": 0.7, "val": 0.2, "test": 0.1}
 """When the layout names no sides."""
 
-CUT_RATIOS: Mapping[Split, float] = {"train": 0.85, "val": 0.15}
+CUT_RATIOS: Mapping[Split, float] = {"train": 0.9, "val": 0.1}
 """When it names train and test: validation is cut from train."""
 
 

@@ -29,6 +29,7 @@ class TaskDefaults:
         lr: peak learning rate of the head in the second phase.
         batch_size: pictures in a step.
         label_smoothing: share of the target that is spread over all classes.
+        dropout: probability that the head does not see a feature in a training step.
         augment: how far views are from the picture; ``standard`` may cut away most of it.
         may_mirror: whether a mirrored picture means the same, or what changes in it is known.
         pooled: whether the head takes features that are pooled over the picture.
@@ -45,6 +46,7 @@ class TaskDefaults:
     lr: float = 1e-3
     batch_size: int = 32
     label_smoothing: float = 0.1
+    dropout: float = 0.0
     augment: Literal["light", "standard"] = "standard"
     may_mirror: bool = True
     pooled: bool = True

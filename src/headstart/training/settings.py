@@ -45,6 +45,7 @@ def settle(
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
         "label_smoothing": defaults.label_smoothing,
+        "dropout": defaults.dropout,
         "augment": defaults.augment,
         "flip": "horizontal" if defaults.may_mirror else "none",
     }
