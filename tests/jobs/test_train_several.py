@@ -14,7 +14,6 @@ import headstart
 from headstart.errors import ConfigError
 from headstart.jobs.train_job import TrainResult
 from headstart.storage import read_json
-from headstart.training.features import StoredViews
 from pictures import KINDS, write_class_folders, write_mask_folders
 
 PAIR = "efficientnet_lite0, efficientnet_lite1"
@@ -25,7 +24,7 @@ SETTINGS: dict[str, Any] = {"image_size": 90, "batch_size": 12, "views": 1, "fre
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_class_folders(tmp_path_factory.mktemp("data"), 30)
+    return write_class_folders(tmp_path_factory.mktemp("data"), 20)
 
 
 @pytest.fixture(scope="module")
@@ -68,25 +67,6 @@ def test_it_predicts_and_is_evaluated(trained: TrainResult, data: Path, tmp_path
     assert headstart.evaluate(trained.model, more).n_images == 5 * len(KINDS)
 
 
-def test_a_second_run_finds_the_views(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    computed: list[int] = []
-    compute = StoredViews.compute
-
-    def counted(self: StoredViews, *arguments: Any) -> int:
-        computed.append(compute(self, *arguments))
-        return computed[-1]
-
-    monkeypatch.setattr(StoredViews, "compute", counted)
-    for number, rate in enumerate((1e-3, 1e-2)):
-        settings = {**SETTINGS, "backbone": PAIR, "limit": 30, "head_lr": rate}
-        headstart.train(data, out=tmp_path / str(number), **settings)
-    first, second = computed
-    assert first > 30
-    assert second == 0
-
-
 def test_a_later_run_goes_on_from_the_model(
     trained: TrainResult, data: Path, tmp_path: Path
 ) -> None:
@@ -116,12 +96,3 @@ def test_what_several_cannot_do_is_refused(data: Path, tmp_path: Path) -> None:
     masks = write_mask_folders(tmp_path / "masks", 6)
     with pytest.raises(ConfigError, match=r"--backbone must be one network, got 'efficientnet_li"):
         headstart.train(masks, out=tmp_path / "c", backbone=PAIR)
-
-
-def test_the_picture_has_the_largest_size_unless_another_is_given(
-    data: Path, tmp_path: Path
-) -> None:
-    run = headstart.train(
-        data, out=tmp_path / "run", backbone=PAIR, views=0, freeze_epochs=1, limit=24
-    )
-    assert read_json(run.model / "model.json")["input"]["size"] == [240, 240]

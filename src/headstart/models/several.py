@@ -117,7 +117,7 @@ class SideBySide(nn.Module):
         pooled = []
         for member, share in zip(self.members, self._shares, strict=True):
             seen = shrink(pixels, (round(height * share), round(width * share)))
-            features = member.run(seen)  # type: ignore[operator] - a Backbone
+            features = member.run(seen)  # type: ignore[operator]  # each is a Backbone
             pooled.append(features.float().mean(dim=(2, 3), keepdim=True))
         return torch.cat(pooled, dim=1)
 
