@@ -7,17 +7,22 @@ from typing import Any
 
 import onnxruntime
 import pytest
+import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import headstart
 from headstart.errors import ConfigError
 from headstart.jobs.train_job import TrainResult
+from headstart.models.several import load_backbones
 from headstart.storage import read_json
 from pictures import KINDS, write_class_folders, write_mask_folders
 
 PAIR = "efficientnet_lite0, efficientnet_lite1"
 """Made for sides of 224 and 240: of 90 pixels the first one sees 84."""
+
+SMALL = ("test_resnet", "mobilenetv3_small_050")
+"""Made for sides of 160 and 224; with random weights."""
 
 SETTINGS: dict[str, Any] = {"image_size": 90, "batch_size": 12, "views": 1, "freeze_epochs": 1}
 
@@ -67,25 +72,36 @@ def test_it_predicts_and_is_evaluated(trained: TrainResult, data: Path, tmp_path
     assert headstart.evaluate(trained.model, more).n_images == 5 * len(KINDS)
 
 
-def test_a_later_run_goes_on_from_the_model(
-    trained: TrainResult, data: Path, tmp_path: Path
-) -> None:
-    run = headstart.train(data, out=tmp_path / "run", start_from=trained.model, **SETTINGS)
-    assert read_json(run.run / "plan.json")["strategy"] == "features"
-    old, new = (load_file(found.model / "weights.safetensors") for found in (trained, run))
-    backbone = [name for name in old if name.startswith("backbone.stages.0.members.")]
-    assert backbone
-    assert all(torch.equal(old[name], new[name]) for name in backbone)
-
-
-def test_full_trains_both_backbones(data: Path, trained: TrainResult, tmp_path: Path) -> None:
-    run = headstart.train(
-        data, out=tmp_path / "run", backbone=PAIR, strategy="full", epochs=1, limit=45, **SETTINGS
+def test_full_trains_both_and_a_later_run_goes_on_from_them(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = []
+    for name in SMALL:
+        network = timm.create_model(name, pretrained=False)
+        save_file(network.state_dict(), tmp_path / f"{name}.safetensors")
+        weights.append(f"{name}={tmp_path / name}.safetensors")
+    before = load_backbones(SMALL, weights=",".join(weights)).state_dict()
+    full = headstart.train(
+        data,
+        out=tmp_path / "full",
+        backbone=",".join(SMALL),
+        weights=",".join(weights),
+        strategy="full",
+        epochs=1,
+        lr=1e-2,
+        limit=30,
+        **SETTINGS,
     )
-    old, new = (load_file(found.model / "weights.safetensors") for found in (trained, run))
+    trained = load_file(full.model / "weights.safetensors")
     for number in (0, 1):
-        start = f"backbone.stages.0.members.{number}."
-        assert any(not torch.equal(old[name], new[name]) for name in old if name.startswith(start))
+        start = f"stages.0.members.{number}."
+        names = [name for name in before if name.startswith(start)]
+        assert any(not torch.equal(before[n], trained[f"backbone.{n}"]) for n in names), number
+    later = headstart.train(
+        data, out=tmp_path / "later", start_from=full.model, limit=30, **SETTINGS
+    )
+    assert read_json(later.run / "plan.json")["strategy"] == "features"
+    kept = load_file(later.model / "weights.safetensors")
+    assert all(torch.equal(kept[f"backbone.{n}"], trained[f"backbone.{n}"]) for n in before)
 
 
 def test_what_several_cannot_do_is_refused(data: Path, tmp_path: Path) -> None:
