@@ -52,6 +52,7 @@ PARSED = {
     config.parse_duration: "seconds, or a number with `s`, `m` or `h`",
     config.parse_pair: "`I,J`",
     config.parse_size: "`N` or `HxW`",
+    config.path_as_text: "`FILE`, or `NAME=FILE,...`",
     config.parse_bytes: "bytes, or a number with `kB`, `MB`, `GB` or `TB`",
 }
 """What settings look like that are read from text."""

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from headstart.errors import ConfigError, DataError
 from headstart.types import Size
@@ -67,6 +74,16 @@ def parse_bytes(value: Any) -> Any:
     return round(float(number) * UNITS.get(unit, 1))
 
 
+def without_spaces(value: str) -> str:
+    """Names separated by commas, with nothing around them."""
+    return ",".join(name.strip() for name in value.split(","))
+
+
+def path_as_text(value: Any) -> Any:
+    """Takes a path where text is expected too."""
+    return str(value) if isinstance(value, Path) else value
+
+
 class TrainConfig(BaseModel):
     """Everything that decides what ``train`` does; None leaves the choice to task and plan.
 
@@ -80,11 +97,12 @@ class TrainConfig(BaseModel):
     # Name of the task; None infers it from the labels.
     task: str | None = None
     # The pretrained network whose first stages stay frozen: efficientnet_lite0, 1 and 2 are
-    # installed, every other convolutional or hybrid network of timm is fetched.
-    backbone: str = "efficientnet_lite0"
-    # File with weights for the backbone (safetensors or state dict, timm's names); None takes the
-    # usual pretrained ones.
-    weights: Path | None = None
+    # installed, every other convolutional or hybrid network of timm is fetched. Several, separated
+    # by commas, work side by side.
+    backbone: Annotated[str, AfterValidator(without_spaces)] = "efficientnet_lite0"
+    # File with weights for the backbone (safetensors or state dict, timm's names), NAME=FILE,...
+    # for several; None takes the usual pretrained ones.
+    weights: Annotated[str | None, BeforeValidator(path_as_text)] = None
     # Model folder of an earlier run to start from, instead of the pretrained weights.
     start_from: Path | None = None
     # features trains the head alone, finetune the head and the last stages, full everything.
@@ -160,6 +178,11 @@ class TrainConfig(BaseModel):
     # Bytes that the whole cache may take; over it what was used longest ago is removed, but nothing
     # that is in use.
     cache_size: Annotated[int, BeforeValidator(parse_bytes)] = CACHE_SIZE
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the backbones; usually one."""
+        return tuple(self.backbone.split(","))
 
     def to_yaml(self) -> str:
         """The content of ``config.yaml``."""

@@ -11,7 +11,7 @@ from headstart import tasks
 from headstart.config import TrainConfig
 from headstart.errors import ConfigError
 from headstart.tasks.points import PointSchema
-from headstart.training.settings import settle
+from headstart.training.settings import settle, suit_backbones
 from headstart.types import Skeleton
 
 POINTS = PointSchema(Skeleton(("nose", "chin")))
@@ -40,6 +40,7 @@ def test_everything_that_was_left_open_is_filled_in() -> None:
         ("keypoints", POINTS, {"cutmix": 1.0, "strategy": "full"}, "--cutmix must be 0, got 1.0"),
         ("keypoints", POINTS, {"head": "mlp"}, "--head must be linear, got 'mlp'"),
         ("keypoints", POINTS, {"flip": "both"}, "--flip must be none, got 'both'"),
+        ("keypoints", POINTS, {"backbone": "a,b"}, "--backbone must be one network, got 'a,b'"),
         (
             "classification",
             None,
@@ -64,3 +65,24 @@ def test_all_problems_are_said_at_once() -> None:
 
 def test_cutmix_goes_with_full_training_of_whole_labels() -> None:
     assert settled("classification", None, cutmix=1.0, strategy="full").cutmix == 1.0
+
+
+def test_the_size_of_several_backbones_wins_over_the_tasks_and_loses_to_the_persons() -> None:
+    learner = tasks.learner("classification")
+    config = TrainConfig(data=Path("photos"), backbone="a,b")
+    assert settle(config, learner, None, [(480, 640)], (299, 299)).image_size == (299, 299)
+    asked = config.model_copy(update={"image_size": (96, 128)})
+    assert settle(asked, learner, None, [(480, 640)], (299, 299)).image_size == (96, 128)
+
+
+def test_several_backbones_have_two_strategies() -> None:
+    config = TrainConfig(data=Path("photos"), backbone="a , b")
+    assert config.backbones == ("a", "b")
+    assert suit_backbones(config).strategy == "features"
+    full = TrainConfig(data=Path("photos"), backbone="a,b", strategy="full")
+    assert suit_backbones(full) == full
+    one = TrainConfig(data=Path("photos"), backbone="a")
+    assert suit_backbones(one).strategy == "finetune"
+    asked = TrainConfig(data=Path("photos"), backbone="a,b", strategy="finetune")
+    with pytest.raises(ConfigError, match=r"--strategy must be features or full .*'finetune'"):
+        suit_backbones(asked)

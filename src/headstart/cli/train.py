@@ -23,6 +23,8 @@ EXAMPLES = """Examples:
 
   headstart train photos/ --backbone resnet50 --weights resnet50.safetensors
 
+  headstart train photos/ --backbone efficientnet_lite0,efficientnet_lite2
+
   headstart train streets/ --image-size 352x480
 
   headstart train points.csv --normalise-by 36,45
@@ -44,9 +46,13 @@ NO_SETTINGS = frozenset({"data", "out", "config", "resume", "as_json"})
 Task = Annotated[
     str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
 ]
-Backbone = Annotated[str | None, typer.Option(help="A name of timm  [default: efficientnet_lite0]")]
+Backbone = Annotated[
+    str | None,
+    typer.Option(metavar="NAME,...", help="Names of timm  [default: efficientnet_lite0]"),
+]
 Weights = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Of the backbone, not the usual ones.")
+    str | None,
+    typer.Option(metavar="FILE", help="Of the backbone; NAME=FILE,... for several."),
 ]
 StartFrom = Annotated[
     Path | None, typer.Option("--from", metavar="MODEL", help="Go on from an earlier model.")

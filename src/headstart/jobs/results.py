@@ -159,7 +159,7 @@ def _write_model(
             "headstart_version": headstart.__version__,
             "weights": {"license": info.license, "source": info.source},
             "started_from": inputs.start.key if inputs.start else None,
-            "normalisation": {"mean": info.mean, "std": info.std, "inside_graph": True},
+            "normalisation": {**info.normalisation(), "inside_graph": True},
             "agreement": agreement.to_json(),
             "test": {"n_images": metrics["n_images"], "metrics": metrics["metrics"]},
         },

@@ -31,9 +31,10 @@ from headstart.jobs.warm_start import (
     with_its_backbone,
     without_leaks,
 )
-from headstart.models.backbones import Backbone, backbone_info, load_backbone
+from headstart.models.backbones import Backbone
 from headstart.models.heads import Head
 from headstart.models.network import Network
+from headstart.models.several import check_backbones, load_backbones, own_size
 from headstart.progress import Progress
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import (
@@ -49,7 +50,7 @@ from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
 from headstart.training.probe import Probe, seconds_per_picture
-from headstart.training.settings import settle, settled
+from headstart.training.settings import settle, settled, suit_backbones
 from headstart.training.views import PLAIN, LiveViews, MovingTargets, View, ViewMaker
 from headstart.types import Manifest, Metric, Size
 
@@ -97,9 +98,9 @@ def run_training(
     progress: Progress,
 ) -> TrainResult:
     """See ``headstart.train``."""
-    config = with_its_backbone(train_config(given, file))
+    config = suit_backbones(with_its_backbone(train_config(given, file)))
     # Before the pictures are read, which can take minutes.
-    backbone_info(config.backbone)
+    check_backbones(config.backbones)
     run = open_run(config.data, out, resume)
     with run.locked():
         run = run.continued()
@@ -163,7 +164,7 @@ class _Material:
 def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     # Before the pictures are read, which can take minutes.
     start = read_start(config)
-    backbone = load_backbone(config.backbone, file=config.weights)
+    backbone = load_backbones(config.backbones, weights=config.weights)
     with run.timed("decode"):
         config, manifest, cache = _read_data(run, config, backbone, progress)
     progress.say(describe_data(manifest))
@@ -207,7 +208,7 @@ def _read_data(
     parsed = parse_data(config.data, task=config.task, limit=config.limit, overrides=overrides)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
     learner = tasks.learner(parsed.task)
-    chosen = settle(config, learner, parsed.schema, sizes)
+    chosen = settle(config, learner, parsed.schema, sizes, own_size(backbone))
     if config.budget is not None and config.image_size is None:
         size = _affordable(chosen, len(parsed.entries), backbone)
         chosen = chosen.model_copy(update={"image_size": size})

@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -33,6 +34,8 @@ class BackboneInfo:
         package: Python package with the pretrained weights; None where timm loads them itself.
         license: of the weights.
         source: where the weights come from.
+        side: of the square pictures that the weights were made for, in pixels.
+        members: where it is several backbones together, what is known of each.
     """
 
     name: str
@@ -42,6 +45,19 @@ class BackboneInfo:
     package: str | None
     license: str
     source: str
+    side: int = 224
+    members: tuple[BackboneInfo, ...] = ()
+
+    def normalisation(self) -> dict[str, Any]:
+        """What the graph does to its input, in the form of ``model.json``."""
+        if not self.members:
+            return {"mean": self.mean, "std": self.std}
+        return {
+            "members": [
+                {"backbone": member.name, "side": member.side, **member.normalisation()}
+                for member in self.members
+            ]
+        }
 
 
 class Backbone(nn.Module):
@@ -75,14 +91,21 @@ class Backbone(nn.Module):
 
     def normalise(self, images: torch.Tensor) -> torch.Tensor:
         """From uint8 RGB (n, h, w, 3) to what the first stage takes: float32 (n, 3, h, w)."""
-        return (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        return self._standardised(images.permute(0, 3, 1, 2).float())
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """The last feature map (n, c, h/32, w/32) of uint8 RGB pictures (n, h, w, 3)."""
-        features = self.normalise(images)
+    def run(self, pixels: torch.Tensor) -> torch.Tensor:
+        """The last feature map of RGB pictures (n, 3, h, w), float32 from 0 to 255."""
+        features = self._standardised(pixels)
         for stage in self.stages:
             features = stage(features)
         return features
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The last feature map (n, c, h/32, w/32) of uint8 RGB pictures (n, h, w, 3)."""
+        return self.run(images.permute(0, 3, 1, 2).float())
+
+    def _standardised(self, pixels: torch.Tensor) -> torch.Tensor:
+        return (pixels - self.mean) / self.std
 
 
 def backbone_info(name: str) -> BackboneInfo:
@@ -116,6 +139,7 @@ def backbone_info(name: str) -> BackboneInfo:
         package=None,
         license=found.license or "unknown",
         source=f"timm's pretrained weights {found.tag or name}",
+        side=max(found.input_size[1:]),
     )
 
 
@@ -190,6 +214,10 @@ def rename_lite_key(key: str, network: nn.Module) -> str:
     raise KeyError(key)
 
 
+LITE_SIDES = (224, 240, 260)
+"""Of the pictures that EfficientNet-Lite 0, 1 and 2 were trained on, in pixels."""
+
+
 def _lite(number: int) -> BackboneInfo:
     """An EfficientNet-Lite whose weights are a package of their own."""
     name = f"efficientnet_lite{number}"
@@ -202,6 +230,7 @@ def _lite(number: int) -> BackboneInfo:
         package=package,
         license="Apache-2.0",
         source=f"ImageNet-1k weights of the package {package.replace('_', '-')}",
+        side=LITE_SIDES[number],
     )
 
 

@@ -22,8 +22,34 @@ STEP = 32
 """Sides that are multiples of it lose nothing at the borders of the smallest feature map."""
 
 
+def suit_backbones(config: TrainConfig) -> TrainConfig:
+    """The configuration with a strategy that its backbones can have.
+
+    Several have no stage in common at which they could be split: without a strategy it is
+    ``features``.
+
+    Raises:
+        ConfigError: the strategy needs such a stage.
+    """
+    if len(config.backbones) == 1:
+        return config
+    if "strategy" not in config.model_fields_set:
+        return config.model_copy(update={"strategy": "features"})
+    if config.strategy == "finetune":
+        problem = (
+            "--strategy must be features or full with several backbones, got 'finetune': they "
+            "have no stage in common at which they could be split"
+        )
+        raise ConfigError([problem])
+    return config
+
+
 def settle(
-    config: TrainConfig, learner: TaskLearner, schema: Any, sizes: Sequence[Size]
+    config: TrainConfig,
+    learner: TaskLearner,
+    schema: Any,
+    sizes: Sequence[Size],
+    size: Size | None = None,
 ) -> TrainConfig:
     """The configuration with everything that has to be known before the pictures are decoded.
 
@@ -32,15 +58,17 @@ def settle(
         learner: of the task.
         schema: of the training data.
         sizes: (height, width) of some of the pictures in pixels.
+        size: (height, width) that the backbone asks for in pixels; None leaves it to the task.
 
     Raises:
-        ConfigError: the task has no such loss, or its pictures cannot be mirrored.
+        ConfigError: the task has no such loss, its pictures cannot be mirrored, or it needs one
+            backbone.
     """
     defaults = learner.defaults(schema)
     _check(config, learner, schema, defaults)
     found = {
         "loss": learner.losses[0],
-        "image_size": defaults.image_size or fitting_size(sizes),
+        "image_size": size or defaults.image_size or fitting_size(sizes),
         "resize": defaults.resize,
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
@@ -58,6 +86,11 @@ def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: Tas
     problems = []
     if config.loss is not None and config.loss not in learner.losses:
         problems.append(f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}")
+    if len(config.backbones) > 1 and not defaults.pooled:
+        problems.append(
+            f"--backbone must be one network, got {config.backbone!r}: this task's head needs to "
+            "know where things are, and what several give is pooled over the picture"
+        )
     if config.head == "mlp" and not defaults.pooled:
         problems.append(
             "--head must be linear, got 'mlp': this task's head needs to know where things are"
