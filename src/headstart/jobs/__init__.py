@@ -10,12 +10,13 @@ from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
+from headstart.jobs.split_job import split
 from headstart.progress import Progress, QuietProgress
 
 if TYPE_CHECKING:
     from headstart.jobs.train_job import TrainResult
 
-__all__ = ["cache", "evaluate", "load_model", "predict", "train"]
+__all__ = ["cache", "evaluate", "load_model", "predict", "split", "train"]
 
 
 def train(
