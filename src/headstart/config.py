@@ -69,9 +69,9 @@ def parse_bytes(value: Any) -> Any:
 
 def parse_group(value: Any) -> Any:
     """Checks a rule of ``headstart.data.grouping``: a column's name, or ``kind:argument``."""
-    if value is None:
-        return None
-    kind, _, argument = str(value).partition(":")
+    if not isinstance(value, str):
+        return value
+    kind, _, argument = value.partition(":")
     possible = True
     try:
         if kind == "name":
@@ -86,7 +86,7 @@ def parse_group(value: Any) -> Any:
         raise ValueError(
             "must be folder:N (not 0), name:REGEX, burst:SECONDS or the name of a column"
         )
-    return str(value)
+    return value
 
 
 class TrainConfig(BaseModel):
