@@ -50,6 +50,7 @@ HIDDEN = frozenset({"LIVE_FROM", "PLAIN", "SHOWN_ROWS", "THUMBNAIL"})
 
 PARSED = {
     config.parse_duration: "seconds, or a number with `s`, `m` or `h`",
+    config.parse_group: "a column, `folder:N`, `name:REGEX` or `burst:SECONDS`",
     config.parse_pair: "`I,J`",
     config.parse_size: "`N` or `HxW`",
     config.path_as_text: "`FILE`, or `NAME=FILE,...`",

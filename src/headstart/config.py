@@ -84,6 +84,28 @@ def path_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def parse_group(value: Any) -> Any:
+    """Checks a rule of ``headstart.data.grouping``: a column's name, or ``kind:argument``."""
+    if not isinstance(value, str):
+        return value
+    kind, _, argument = value.partition(":")
+    possible = True
+    try:
+        if kind == "name":
+            re.compile(argument)
+        elif kind == "folder":
+            possible = int(argument) != 0
+        elif kind == "burst":
+            possible = float(argument) > 0
+    except (ValueError, re.error):
+        possible = False
+    if not possible:
+        raise ValueError(
+            "must be folder:N (not 0), name:REGEX, burst:SECONDS or the name of a column"
+        )
+    return value
+
+
 class TrainConfig(BaseModel):
     """Everything that decides what ``train`` does; None leaves the choice to task and plan.
 
@@ -150,6 +172,13 @@ class TrainConfig(BaseModel):
     flip: Literal["none", "horizontal", "both"] | None = None
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
+    # CSV file with the columns image and split, as `headstart split` writes it; wins over the sides
+    # that the data gives.
+    splits: Path | None = None
+    # What stays on one side of the split: a column's name, folder:N, name:REGEX or burst:SECONDS.
+    group: Annotated[str | None, BeforeValidator(parse_group)] = None
+    # Trains although the given split has copies of a file, or a group, on two sides.
+    allow_leak: bool = False
     # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Two points, numbered from 0, whose distance errors are divided by.
@@ -200,8 +229,9 @@ class DatasetOptions(BaseModel):
     task: str | None = None
     # Class names in order, or the name of a text file with one class a line.
     classes: tuple[str, ...] | str | None = None
-    # Column of the CSV whose equal values stay on one side of the split.
-    group: str | None = None
+    # Column of the CSV whose equal values stay on one side of the split, or folder:N, name:REGEX,
+    # burst:SECONDS.
+    group: Annotated[str | None, BeforeValidator(parse_group)] = None
     # Separator of the names in a column of labels.
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     # Value in masks that counts for nothing.

@@ -279,6 +279,8 @@ class Manifest:
         omissions: every picture that is not, and why.
         notes: sentences that the person should read.
         white_level: value that is white in the pictures with more than 8 bits a channel.
+        withheld: readable pictures that no side may use, because they would leak into another one;
+            ``omissions`` says why.
     """
 
     root: Path
@@ -288,6 +290,7 @@ class Manifest:
     omissions: tuple[Omission, ...] = ()
     notes: tuple[str, ...] = ()
     white_level: int = 65535
+    withheld: tuple[Record, ...] = ()
 
     def on(self, *splits: Split) -> tuple[Record, ...]:
         """The records of the given sides, in the manifest's order."""

@@ -27,6 +27,7 @@ from headstart.models.heads import Head
 from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.preprocess import Preprocess
+from headstart.tasks.drawing import readable
 from headstart.tasks.learning import HeadOptions, Objective
 from headstart.types import Annotation, Frame, Geometry, Metric, Outputs, Record
 from pictures import write_mask, write_picture
@@ -377,6 +378,17 @@ def test_views_are_computed_anew_for_another_target_alone(case: Case) -> None:
     schema = case.spec.schema_from_json(renamed)
     assert schema != case.schema
     assert all(json.dumps(case.learner.identity(t, schema)) == key for t, key in keys.items())
+
+
+def test_a_target_in_a_view_can_be_drawn(case: Case) -> None:
+    encoded = case.encoded(case.targets[:1])[0]
+    if not case.learner.moves(case.schema):
+        pytest.skip("the target has no place in the view")
+    pixels = np.full((*TINY_SIZE, 3), 100, np.uint8)
+    shown = case.learner.in_view(encoded, case.schema, TINY_SIZE)
+    image = np.asarray(case.spec.draw(pixels, shown, case.schema)[""])
+    height = readable(pixels).height  # below is the legend
+    assert (image[:height] != 100).any(), "nothing was drawn over the picture"
 
 
 def test_a_target_can_be_drawn_and_agrees_with_itself_alone(case: Case) -> None:

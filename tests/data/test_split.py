@@ -13,7 +13,8 @@ import pytest
 
 from headstart import storage
 from headstart.data.manifest import with_splits
-from headstart.data.split import apply_table, assign_splits, splits_table
+from headstart.data.split import assign_splits, leaked
+from headstart.data.split_table import apply_table, splits_table
 from headstart.errors import DataError, RunError
 from headstart.tasks.classification.spec import ClassSchema
 from headstart.types import Manifest, Record, Split
@@ -259,19 +260,129 @@ def test_too_few_pictures_are_said(records: list[Record], message: str) -> None:
         assign_splits(manifest(records))
 
 
-def test_groups_on_several_given_sides_are_said() -> None:
-    records = [
-        record("1", split="train", group="anna"),
-        record("2", split="test", group="anna"),
-        record("3", split="val", group="ben"),
-        record("4", split="train", group="ben"),
-        record("5", split="train", group="cem"),
+TORN = (
+    record("1", split="train", group="anna"),
+    record("2", split="test", group="anna"),
+    record("3", split="val", group="ben"),
+    record("4", split="train", group="ben"),
+    record("5", split="train", group="cem"),
+)
+
+
+def test_groups_on_several_given_sides_are_refused() -> None:
+    with pytest.raises(
+        DataError,
+        match=r"the given split leaks: 1 is of the same group \(anna\) as 2 in test; "
+        r"4 is of the same group \(ben\) as 3 in val\. .*--allow-leak",
+    ):
+        assign_splits(manifest(TORN))
+
+
+def test_given_leaks_are_kept_where_the_person_says_so() -> None:
+    found = assign_splits(manifest(TORN), leaks="keep")
+    assert found.records == TORN
+    assert [entry.image for entry in leaked(found)] == ["2"]
+
+
+def test_training_copies_of_given_leaks_are_left_out_on_request() -> None:
+    found = assign_splits(manifest(TORN), leaks="drop")
+    assert [entry.image for entry in found.records] == ["2", "3", "5"]
+    assert [(o.image, o.reason) for o in found.omissions] == [
+        ("1", "of the same group (anna) as 2 in test"),
+        ("4", "of the same group (ben) as 3 in val"),
     ]
-    assert assign_splits(manifest(records)).notes == (
-        (
-            "2 groups (such as anna) lie on several sides of the given split: "
-            "the scores will look better than they are"
-        ),
+    assert [entry.image for entry in found.withheld] == ["1", "4"]
+    assert leaked(found) == ()
+
+
+def test_a_file_on_two_given_sides_is_refused() -> None:
+    copy = dataclasses.replace(record("copy", split="test"), fingerprint=record("1").fingerprint)
+    records = [record("1", split="train"), copy, record("2", split="val")]
+    with pytest.raises(DataError, match=r"1 is the same file as copy in test"):
+        assign_splits(manifest(records))
+
+
+def twins_of(*pairs: tuple[str, ...]) -> list[tuple[Path, ...]]:
+    return [tuple(Path("photos") / name for name in pair) for pair in pairs]
+
+
+def test_near_duplicates_stay_on_one_side() -> None:
+    records = many([30, 30])
+    apart = sides(assign_splits(manifest(records, "apart")))
+    torn = [
+        (a.image, b.image)
+        for a, b in zip(records[:30], records[30:], strict=True)
+        if apart[a.image] != apart[b.image]
+    ]
+    assert len(torn) >= 5
+    found = sides(assign_splits(manifest(records, "together"), twins_of(*torn)))
+    assert len(found) == 60
+    assert all(found[first] == found[second] for first, second in torn)
+
+
+def test_a_conflict_that_appears_later_leaves_out_the_training_copy() -> None:
+    records = many([30])
+    first = sides(assign_splits(manifest(records)))
+    trains = next(image for image, side in first.items() if side == "train")
+    tests = next(image for image, side in first.items() if side == "test")
+    new = record("new")
+    again = assign_splits(manifest([*records, new]), twins_of((trains, tests, "new")))
+    second = sides(again)
+    assert {image: second[image] for image in first if image != trains} == {
+        image: side for image, side in first.items() if image != trains
+    }
+    assert second["new"] == "test"
+    assert [(o.image, o.reason) for o in again.omissions] == [
+        (trains, f"a near-duplicate of {tests} in test")
+    ]
+    # It is not forgotten either: without the near-duplicate it trains again.
+    assert sides(assign_splits(manifest(records))) == first
+
+
+def test_two_recorded_groups_that_join_lose_only_what_touches() -> None:
+    """One near-duplicate between two persons must not cost all pictures of one of them."""
+    records = [record(f"{at}", group=f"p{at % 20}") for at in range(100)]
+    first = sides(assign_splits(manifest(records)))
+    trains = next(image for image, side in first.items() if side == "train")
+    tests = next(image for image, side in first.items() if side == "test")
+    again = assign_splits(manifest(records), twins_of((trains, tests)))
+    assert len(again.records) == 99
+    assert [o.image for o in again.omissions] == [trains]
+
+
+def test_another_rule_for_groups_moves_no_recorded_picture() -> None:
+    records = many([40])
+    first = sides(assign_splits(manifest(records)))
+    regrouped = [
+        dataclasses.replace(entry, group=f"pair {at // 2}") for at, entry in enumerate(records)
+    ]
+    again = assign_splits(manifest(regrouped))
+    second = sides(again)
+    assert second.items() <= first.items()
+    assert len(again.omissions) == 40 - len(second)
+    assert 0 < len(again.omissions) < 20
+    by_group: dict[str, set[Split | None]] = {}
+    for entry in again.records:
+        by_group.setdefault(entry.group_key, set()).add(entry.split)
+    assert all(len(found) == 1 for found in by_group.values())
+
+
+def test_a_new_picture_of_a_recorded_group_goes_to_its_side() -> None:
+    records = [record(f"{at}", group=f"p{at % 20}") for at in range(100)]
+    first = sides(assign_splits(manifest(records)))
+    more = [*records, *(record(f"new {at}", group=f"p{at}") for at in range(20))]
+    second = sides(assign_splits(manifest(more)))
+    assert all(second[f"new {at}"] == first[str(at)] for at in range(20))
+
+
+def test_near_duplicates_across_given_sides_are_said() -> None:
+    records = many([4], "train") + many([2], "val") + many([3], "test")
+    found = assign_splits(manifest(records), twins_of(("train/a/0.png", "test/a/1.png")))
+    assert found.records == tuple(records)
+    (note,) = found.notes
+    assert note == (
+        "1 pictures have a near-duplicate on another side of the given split "
+        "(such as train/a/0.png: a near-duplicate of test/a/1.png in test)"
     )
 
 

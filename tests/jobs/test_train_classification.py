@@ -19,7 +19,7 @@ from headstart.config import train_config
 from headstart.data.augment import Augmentation
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import build_manifest
-from headstart.data.split import apply_table
+from headstart.data.split_table import apply_table
 from headstart.errors import ConfigError, DataError, RunError
 from headstart.evaluation.scoring import Scored, observe
 from headstart.jobs import train_job

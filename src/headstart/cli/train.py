@@ -31,6 +31,10 @@ EXAMPLES = """Examples:
 
   headstart train tags.csv --threshold-aim "precision>=0.9"
 
+  headstart train photos/ --group folder:2
+
+  headstart train photos/ --splits splits.csv
+
   headstart train more-photos/ --from runs/photos/model
 
   headstart train photos/ --cache-size 20GB
@@ -66,6 +70,19 @@ NormaliseBy = Annotated[
 ]
 ThresholdAim = Annotated[
     str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
+]
+Splits = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Sides of pictures, from headstart split.")
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="What stays on one side: COLUMN, folder:N, name:REGEX or burst:SECONDS.",
+    ),
+]
+AllowLeak = Annotated[
+    bool | None, typer.Option("--allow-leak", help="Train although the given split leaks.")
 ]
 Schedule = Annotated[str | None, typer.Option(help="one-cycle, cosine, plateau or constant.")]
 CacheSize = Annotated[
@@ -111,6 +128,9 @@ def train(
     keep_checkpoints: Annotated[str | None, typer.Option(help="best or all.")] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    splits: Splits = None,
+    group: Group = None,
+    allow_leak: AllowLeak = None,
     cache_size: CacheSize = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from headstart import tasks
 from headstart.config import DATASET_FILE, DatasetOptions, class_names, dataset_options
 from headstart.data import readers
+from headstart.data.grouping import column_of, grouped
 from headstart.data.scan import scan
 from headstart.errors import DataError
 from headstart.progress import Progress
 from headstart.storage import fraction_from
 from headstart.tasks.protocol import TaskSpec
-from headstart.types import Annotation, Manifest, Omission, Record
+from headstart.types import Annotation, DataListing, Manifest, Omission, Record
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
@@ -64,6 +65,7 @@ def parse_data(
     schema: Any = None,
     limit: int | None = None,
     overrides: Mapping[str, Any] = NO_OVERRIDES,
+    group: str | None = None,
 ) -> ParsedData:
     """Lists a data set of any layout and parses its targets.
 
@@ -73,12 +75,13 @@ def parse_data(
         schema: of a trained model whose targets these are; None makes one.
         limit: keep at most this many pictures, spread evenly over the targets.
         overrides: entries that win over those of ``dataset.yaml``; None is no entry.
+        group: what stays on one side of the split; None takes the rule of ``dataset.yaml``.
 
     Raises:
         DataError: there is nothing to work with.
     """
     options = dataset_options(data if data.is_dir() else data.parent)
-    listing = readers.read(data, options)
+    options, listing = _read_groups(data, options, group)
     name = task or _named_task(options, listing.annotations) or tasks.infer(listing.annotations)
     spec = tasks.spec(name)
     if task is not None and options.task not in (None, task):
@@ -112,6 +115,30 @@ def parse_data(
     )
 
 
+def _read_groups(
+    data: Path, options: DatasetOptions, group: str | None
+) -> tuple[DatasetOptions, DataListing]:
+    """Reads the data, with groups from a column (the reader's work) or by another rule."""
+    rule = group or options.group
+    column = column_of(rule)
+    rest = {name: getattr(options, name) for name in options.model_fields_set - {"group"}}
+    if column is not None:
+        rest["group"] = column
+    options = DatasetOptions(**rest)
+    listing = readers.read(data, options)
+    if group is not None and column is not None and "group" not in listing.options:
+        raise DataError(
+            f"--group {group} names a column, and {data} is no table: "
+            "say folder:N, name:REGEX or burst:SECONDS"
+        )
+    if rule is None or column is not None:
+        return options, listing
+    annotations, notes = grouped(listing.annotations, rule)
+    return options, dataclasses.replace(
+        listing, annotations=annotations, notes=(*listing.notes, *notes)
+    )
+
+
 def _for_another_task(options: DatasetOptions, spec: TaskSpec) -> DatasetOptions:
     """What still holds where the file describes the data for another task than the one asked for.
 
@@ -139,13 +166,20 @@ def _named_task(options: DatasetOptions, annotations: Sequence[Annotation]) -> s
     return options.task
 
 
-def look_into(parsed: ParsedData, cache: ImageCache | None, progress: Progress) -> Manifest:
+def look_into(
+    parsed: ParsedData,
+    cache: ImageCache | None,
+    progress: Progress,
+    *,
+    across_sides: bool = False,
+) -> Manifest:
     """Opens every picture.
 
     Args:
         parsed: the data set.
         cache: where decoded pictures are kept; None only checks that they decode.
         progress: shows a bar.
+        across_sides: whether copies of a file on several given sides stay, for the split to judge.
 
     Returns:
         The manifest; records have a side only where the layout assigns one.
@@ -182,7 +216,7 @@ def look_into(parsed: ParsedData, cache: ImageCache | None, progress: Progress) 
             )
         )
     _check_share(len(parsed.entries) - len(records), len(parsed.entries), omissions)
-    records, repeated = _drop_repeats(records)
+    records, repeated = _drop_repeats(records, across_sides)
     return Manifest(
         root=parsed.root,
         task=parsed.task,
@@ -216,19 +250,22 @@ def _check_share(unreadable: int, total: int, omissions: Sequence[Omission]) -> 
         )
 
 
-def _drop_repeats(records: Sequence[Record]) -> tuple[list[Record], list[Omission]]:
+def _drop_repeats(
+    records: Sequence[Record], across_sides: bool
+) -> tuple[list[Record], list[Omission]]:
     """Leaves out copies: of equal files on one side the first stays, across sides the tested one.
 
     Copies with different targets stay where they are on one side: which one is right, only a person
-    can say.
+    can say. With ``across_sides`` every side is looked at for itself.
     """
     order = {"test": 0, "val": 1, "train": 2}
     # A picture without a side trains where the others have one.
     sides = [record.split or "train" for record in records]
-    kept: dict[str, list[int]] = {}
+    kept: dict[tuple[str, str], list[int]] = {}
     dropped: dict[int, str] = {}
     for at in sorted(range(len(records)), key=lambda at: order[sides[at]]):
-        copies = kept.setdefault(records[at].fingerprint, [])
+        place = sides[at] if across_sides else ""
+        copies = kept.setdefault((records[at].fingerprint, place), [])
         twins = [other for other in copies if records[other].target == records[at].target]
         if copies and sides[copies[0]] != sides[at]:
             dropped[at] = f"the same file is {records[copies[0]].image} in {sides[copies[0]]}"

@@ -10,12 +10,14 @@ from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
+from headstart.jobs.split_job import split
 from headstart.progress import Progress, QuietProgress
 
 if TYPE_CHECKING:
+    from headstart.jobs.show_job import ShowResult
     from headstart.jobs.train_job import TrainResult
 
-__all__ = ["cache", "evaluate", "load_model", "predict", "train"]
+__all__ = ["cache", "evaluate", "load_model", "predict", "show", "split", "train"]
 
 
 def train(
@@ -50,6 +52,39 @@ def train(
         given,
         out=Path(out) if out is not None else None,
         resume=resume,
+        file=Path(config) if config is not None else None,
+        progress=progress or QuietProgress(),
+    )
+
+
+def show(
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    count: int | None = None,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> ShowResult:
+    """Draws a batch as training sees it: views after augmentation, with their targets.
+
+    Args:
+        data: folder or CSV file with pictures and labels.
+        out: PNG file; None takes ``runs/<name of the data>-batch.png``.
+        count: views to draw; None takes a batch.
+        config: YAML file with settings, such as the ``config.yaml`` of a run.
+        progress: told what happens; None is silent.
+        settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
+
+    Raises:
+        HeadstartError: something in the input is wrong; the message says what and what to do.
+    """
+    with needing_extra("Showing views", "train"):
+        from headstart.jobs.show_job import run_show
+    return run_show(
+        {**settings, "data": Path(data)},
+        out=Path(out) if out is not None else None,
+        count=count,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
     )

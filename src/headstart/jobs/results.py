@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import onnx
@@ -14,7 +14,10 @@ import onnxruntime
 import headstart
 from headstart import tasks
 from headstart.config import TrainConfig
+from headstart.data.split import leaked
+from headstart.data.split_table import summary_rows
 from headstart.evaluation.comparison import draw_comparisons
+from headstart.evaluation.leak import measure_leak
 from headstart.evaluation.report import render_report
 from headstart.evaluation.scoring import (
     Evaluation,
@@ -73,9 +76,15 @@ def deliver(inputs: RunInputs, progress: Progress) -> None:
     with run.timed("evaluation"):
         test, scored = manifest.on("test"), inputs.scored(backend)
         evaluation = evaluate_records(scored, test, calibration, progress)
+        leak = measure_leak(scored, test, leaked(manifest), calibration, progress)
+        if leak is not None:
+            findings = (leak.finding(evaluation), *evaluation.findings)
+            evaluation = dataclasses.replace(evaluation, findings=findings)
         drawn = draw_comparisons(scored, calibration, test, evaluation.findings, run.drawn)
     with run.timed("export"):
         metrics = _metrics(inputs, evaluation)
+        if leak is not None:
+            metrics["leak"] = leak.to_json()
         _write_model(inputs, graph, backend, calibration, agreement, metrics)
         _write_predictions(inputs, evaluation)
     report = {**_report(inputs, evaluation, metrics, openings), "drawn": drawn}
@@ -213,22 +222,10 @@ def _report(
         "epochs": epochs,
         "plan": inputs.plan.describe(),
         "timing_s": inputs.run.read_state()["timing_s"],
-        "data": _data_rows(manifest),
+        "data": summary_rows(manifest),
         "notes": list(manifest.notes),
         "omissions": [dataclasses.asdict(omission) for omission in manifest.omissions],
     }
-
-
-def _data_rows(manifest: Manifest) -> list[Sequence[str]]:
-    spec = tasks.spec(manifest.task)
-    columns = [
-        dict(spec.summarise(manifest.schema, [r.target for r in manifest.on(side)]))
-        for side in SPLITS
-    ]
-    # A side may lack what another one has, such as pictures without a label.
-    names = dict.fromkeys(name for column in columns for name in column)
-    rows = [(name, *(column.get(name, "0") for column in columns)) for name in names]
-    return [("pictures", *(str(len(manifest.on(side))) for side in SPLITS)), *rows]
 
 
 def _summary(inputs: RunInputs, evaluation: Evaluation) -> str:

@@ -14,13 +14,15 @@ import torch
 import headstart
 from headstart import tasks
 from headstart.config import TrainConfig, train_config
-from headstart.data import split
 from headstart.data.augment import Augmentation
 from headstart.data.cache import make_room
 from headstart.data.image_cache import ImageCache
 from headstart.data.manifest import look_into, parse_data
+from headstart.data.near_duplicates import near_duplicates
 from headstart.data.regions import cut_regions
 from headstart.data.scan import measure_some
+from headstart.data.split import Leaks, assign_splits
+from headstart.data.split_table import apply_table, give_sides, splits_table
 from headstart.errors import ConfigError, HeadstartError
 from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
@@ -166,14 +168,14 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     start = read_start(config)
     backbone = load_backbones(config.backbones, weights=config.weights)
     with run.timed("decode"):
-        config, manifest, cache = _read_data(run, config, backbone, progress)
+        config, manifest, cache = read_data(config, backbone, run.splits, progress)
     progress.say(describe_data(manifest))
-    sides = split.splits_table(manifest)
+    sides = splits_table(manifest)
     if start is not None:
         manifest = without_leaks(manifest, start)
     network, initialised = _build(config, manifest, backbone, start)
-    preprocess = _preprocess(config, manifest)
-    maker = _maker(config, manifest, preprocess)
+    preprocess = preprocess_of(config, manifest)
+    maker = view_maker(config, manifest, preprocess)
     material = _Material(config, manifest, sides, network, maker, cache)
     probe = Probe(config, network, manifest, maker, cache)
     plan = _plan(run, material, probe)
@@ -200,25 +202,39 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     make_room(cache_dir(), config.cache_size, progress)
 
 
-def _read_data(
-    run: RunFolder, config: TrainConfig, backbone: Backbone, progress: Progress
+def read_data(
+    config: TrainConfig, backbone: Backbone | None, recorded: Path | None, progress: Progress
 ) -> tuple[TrainConfig, Manifest, ImageCache]:
-    """The pictures, and the configuration with what depends on their task and size."""
+    """The pictures, and the configuration with what depends on their task and size.
+
+    Args:
+        config: as it was given.
+        backbone: that a budget is worked out for; None where the size does not depend on one.
+        recorded: ``splits.csv`` of a run; where it exists, sides are taken from it.
+        progress: shows bars.
+    """
     overrides = {"normalise_by": config.normalise_by}
-    parsed = parse_data(config.data, task=config.task, limit=config.limit, overrides=overrides)
+    parsed = parse_data(
+        config.data, task=config.task, limit=config.limit, overrides=overrides, group=config.group
+    )
+    if config.splits is not None:
+        parsed = give_sides(parsed, config.splits)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
     learner = tasks.learner(parsed.task)
-    chosen = settle(config, learner, parsed.schema, sizes, own_size(backbone))
-    if config.budget is not None and config.image_size is None:
+    own = own_size(backbone) if backbone is not None else None
+    chosen = settle(config, learner, parsed.schema, sizes, own)
+    if backbone is not None and config.budget is not None and config.image_size is None:
         size = _affordable(chosen, len(parsed.entries), backbone)
         chosen = chosen.model_copy(update={"image_size": size})
     config = chosen.model_copy(update={"task": parsed.task})
     cache = ImageCache(cache_dir(), settled(config.image_size))
-    manifest = look_into(parsed, cache, progress)
-    cut_regions(manifest.records, cache, _preprocess(config, manifest), progress)
-    if run.splits.is_file():
-        return config, split.apply_table(manifest, run.splits), cache
-    return config, split.assign_splits(manifest), cache
+    manifest = look_into(parsed, cache, progress, across_sides=True)
+    cut_regions(manifest.records, cache, preprocess_of(config, manifest), progress)
+    if recorded is not None and recorded.is_file():
+        return config, apply_table(manifest, recorded), cache
+    twins = near_duplicates([record.path for record in manifest.records], progress)
+    leaks: Leaks = "keep" if config.allow_leak else "refuse"
+    return config, assign_splits(manifest, twins, leaks), cache
 
 
 def _affordable(config: TrainConfig, pictures: int, backbone: Backbone) -> Size:
@@ -228,11 +244,13 @@ def _affordable(config: TrainConfig, pictures: int, backbone: Backbone) -> Size:
     return affordable_size(size, pictures, seconds, settled(config.budget))
 
 
-def _preprocess(config: TrainConfig, manifest: Manifest) -> Preprocess:
+def preprocess_of(config: TrainConfig, manifest: Manifest) -> Preprocess:
+    """The resize rule of a settled configuration."""
     return Preprocess(settled(config.image_size), settled(config.resize), manifest.white_level)
 
 
-def _maker(config: TrainConfig, manifest: Manifest, preprocess: Preprocess) -> ViewMaker:
+def view_maker(config: TrainConfig, manifest: Manifest, preprocess: Preprocess) -> ViewMaker:
+    """Makes the views of a settled configuration."""
     learner = tasks.learner(manifest.task)
     targets = MovingTargets(learner, manifest.schema) if learner.moves(manifest.schema) else None
     augmentation = Augmentation(settled(config.augment), settled(config.flip))

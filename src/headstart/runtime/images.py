@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import math
 import threading
@@ -33,6 +34,9 @@ Pillow's own limit: it refuses larger files by itself.
 _quiet = threading.Lock()
 _quiet_depth = 0
 _quiet_filters = warnings.catch_warnings()
+
+_PADDING = "\0 "
+"""Behind texts in EXIF."""
 
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
 _ALPHA_BACKGROUND = (255, 255, 255)
@@ -108,6 +112,31 @@ def measure(source: Path | bytes) -> Frame:
             return Frame(size, orientation)
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+def capture_time(path: Path) -> tuple[str, float] | None:
+    """Which camera took a picture and when, from the header alone; None where EXIF does not say.
+
+    Returns:
+        Make and model, and seconds on the camera's own clock.
+    """
+    try:
+        with _without_warnings(), Image.open(path) as image:
+            exif = image.getexif()
+            detail = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # noqa: BLE001 - Pillow's readers raise many kinds; ``scan`` reports the file
+        return None
+    text = detail.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+    try:
+        # Cameras rarely say in which zone their clock runs: differences are all that counts.
+        zoned = f"{str(text).strip(_PADDING)} +0000"
+        taken = dt.datetime.strptime(zoned, "%Y:%m:%d %H:%M:%S %z").timestamp()
+        parts = str(detail.get(ExifTags.Base.SubsecTimeOriginal) or "0").strip(_PADDING)
+        fraction = float(f"0.{parts}")
+    except ValueError:
+        return None
+    camera = f"{exif.get(ExifTags.Base.Make)} {exif.get(ExifTags.Base.Model)}"
+    return camera, taken + fraction
 
 
 def deepest_value(content: bytes) -> int | None:

@@ -86,6 +86,19 @@ def beside(images: Sequence[Image.Image]) -> Image.Image:
     return canvas
 
 
+def sheet(images: Sequence[Image.Image], columns: int) -> Image.Image:
+    """Pictures in rows of so many, on white; each row is as high as its highest picture."""
+    rows = [beside(images[at : at + columns]) for at in range(0, len(images), columns)]
+    gap = 8
+    height = sum(row.height for row in rows) + gap * (len(rows) - 1)
+    canvas = Image.new("RGB", (max(row.width for row in rows), height), PAPER)
+    top = 0
+    for row in rows:
+        canvas.paste(row, (0, top))
+        top += row.height + gap
+    return canvas
+
+
 def blended(pixels: ImageArray, painted: ImageArray, share: float) -> ImageArray:
     """A picture with another one of its size laid over it.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torchvision import tv_tensors
 
 from headstart.tasks.learning import Placed
-from headstart.tasks.points import PointSchema, PointsTarget
+from headstart.tasks.points import PointSchema, PointsPrediction, PointsTarget
 from headstart.types import Geometry
 
 
@@ -24,6 +25,15 @@ def place_points(target: PointsTarget, geometry: Geometry) -> torch.Tensor:
         torch.tensor(inside, dtype=torch.float32), canvas_size=geometry.size
     )
     return points
+
+
+def points_in_view(encoded: torch.Tensor, schema: PointSchema) -> PointsPrediction:
+    """What ``encode_points`` gave, as points in pixels of the view; NaN where there is no label."""
+    rows, size = encoded[:-1].double(), encoded[-1, :2].double()
+    xy = (rows[:, :2] * size - 0.5).numpy()
+    known = rows[:, 2].numpy() > 0
+    xy[~known] = np.nan
+    return PointsPrediction(schema.names, xy, tuple(float(seen) for seen in known))
 
 
 def points_identity(target: PointsTarget, schema: Any) -> Any:

@@ -24,6 +24,7 @@ from headstart.types import (
     Omission,
     Outputs,
     Record,
+    Size,
     Skeleton,
     Stage,
 )
@@ -317,6 +318,16 @@ class TaskLearner(Protocol):
             placed: where ``moves`` is set, what ``place`` gave after the view's transform.
             schema: of the training data.
         """
+
+    def in_view(self, encoded: torch.Tensor, schema: Any, size: Size) -> Any:
+        """Where ``moves`` is set: an encoded target as a prediction that ``TaskSpec.draw`` takes.
+
+        Args:
+            encoded: what ``encode`` gave for the target in a view.
+            schema: of the training data.
+            size: (height, width) of the view in pixels.
+        """
+        raise TypeError(f"targets of {type(self).__name__} have no place")
 
     def loss(
         self, head: torch.nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective

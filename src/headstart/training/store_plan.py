@@ -36,6 +36,13 @@ class StorePlan:
     shortened: str = ""
 
 
+def wanted_views(config: TrainConfig, defaults: TaskDefaults, n_train: int) -> int:
+    """Augmented views of each picture, where there is room for them."""
+    if config.views is not None or config.augment == "none":
+        return config.views or 0
+    return min(defaults.max_views, max(1, defaults.view_budget // n_train - 1))
+
+
 def fit_store(
     config: TrainConfig, network: Network, defaults: TaskDefaults, counts: tuple[int, int]
 ) -> StorePlan:
@@ -65,11 +72,8 @@ def fit_store(
         return view_bytes(stage) * (n_train * (views + 1) + n_val)
 
     stages = _stages(config, network, defaults)
-    if config.views is not None or config.augment == "none":
-        wanted = least = config.views or 0
-    else:
-        wanted = min(defaults.max_views, max(1, defaults.view_budget // n_train - 1))
-        least = 1
+    wanted = wanted_views(config, defaults, n_train)
+    least = wanted if config.views is not None or config.augment == "none" else 1
     for stage in stages:
         for views in range(wanted, least - 1, -1):
             if total(stage, views) <= limit:

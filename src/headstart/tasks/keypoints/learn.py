@@ -12,12 +12,17 @@ from headstart.models.decoders import UnetHead
 from headstart.models.heads import Head, mean_and_error
 from headstart.tasks.keypoints.heatmaps import STRIDE
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
-from headstart.tasks.learn_points import encode_points, place_points, points_identity
+from headstart.tasks.learn_points import (
+    encode_points,
+    place_points,
+    points_identity,
+    points_in_view,
+)
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.tasks.point_scores import PCK_SHARE, PCK_STEPS
-from headstart.tasks.points import PointSchema, PointsTarget
+from headstart.tasks.points import PointSchema, PointsPrediction, PointsTarget
 from headstart.tasks.protocol import TaskLearner
-from headstart.types import Geometry, Stage
+from headstart.types import Geometry, Size, Stage
 
 START_BIAS = -4.0
 """Most of a heatmap is empty: the first outputs should be."""
@@ -97,6 +102,10 @@ class KeypointsLearner(TaskLearner):
     ) -> torch.Tensor:
         """See ``encode_points``."""
         return encode_points(target, placed, schema)
+
+    def in_view(self, encoded: torch.Tensor, schema: PointSchema, size: Size) -> PointsPrediction:
+        """See ``points_in_view``."""
+        return points_in_view(encoded, schema)
 
     def loss(
         self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective

@@ -14,14 +14,19 @@ from torch import nn
 from torch.nn import functional
 
 from headstart.models.heads import Head, PooledHead, mean_and_error
-from headstart.tasks.learn_points import encode_points, place_points, points_identity
+from headstart.tasks.learn_points import (
+    encode_points,
+    place_points,
+    points_identity,
+    points_in_view,
+)
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
-from headstart.tasks.points import PointSchema, PointsTarget
+from headstart.tasks.points import PointSchema, PointsPrediction, PointsTarget
 from headstart.tasks.protocol import TaskLearner
 from headstart.tasks.regression.learn_points import CoordinateHead
 from headstart.tasks.regression.numbers import Numbers, NumberSchema
 from headstart.tasks.regression.spec import Schema, Target
-from headstart.types import Geometry, Stage
+from headstart.types import Geometry, Size, Stage
 
 EDGE = 1e-3
 """Targets at the ends of a range are moved inwards by this share: their logit is infinite."""
@@ -182,6 +187,10 @@ class RegressionLearner(TaskLearner):
         if isinstance(schema, PointSchema):
             return encode_points(cast("PointsTarget", target), placed, schema)
         return torch.tensor(cast("Numbers", target), dtype=torch.float32)
+
+    def in_view(self, encoded: torch.Tensor, schema: Schema, size: Size) -> PointsPrediction:
+        """See ``points_in_view``."""
+        return points_in_view(encoded, cast("PointSchema", schema))
 
     def loss(
         self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective

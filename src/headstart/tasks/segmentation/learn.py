@@ -17,8 +17,8 @@ from headstart.models.heads import Head
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.tasks.protocol import TaskLearner
 from headstart.tasks.segmentation.losses import LOSSES
-from headstart.tasks.segmentation.spec import MaskSchema, MaskTarget
-from headstart.types import IGNORED, Geometry, Stage
+from headstart.tasks.segmentation.spec import MaskPrediction, MaskSchema, MaskTarget
+from headstart.types import IGNORED, Geometry, Size, Stage
 
 LOSS_STRIDE = 2
 """The loss compares every second pixel: masks at full size cost twice the time of a step."""
@@ -90,6 +90,11 @@ class SegmentationLearner(TaskLearner):
             raise TypeError("a mask is encoded in a view")
         plain = placed.tensor.as_subclass(torch.Tensor)
         return plain[0, 1::LOSS_STRIDE, 1::LOSS_STRIDE].contiguous()
+
+    def in_view(self, encoded: torch.Tensor, schema: MaskSchema, size: Size) -> MaskPrediction:
+        """The mask at the size of the view: each index stands for the pixels around it."""
+        indices = Image.fromarray(encoded.numpy()).resize(size[::-1], Image.Resampling.NEAREST)
+        return MaskPrediction.of(np.asarray(indices), schema.classes)
 
     def loss(
         self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor, objective: Objective
