@@ -47,6 +47,25 @@ def parse_pair(value: Any) -> Any:
     return int(texts[0]), int(texts[1])
 
 
+def parse_pattern(value: Any) -> Any:
+    """Checks a regular expression that takes a label out of a name."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression ({error})") from error
+    if not found.groups:
+        raise ValueError(r"must have the label in brackets, for example '(.+)_\d+\.jpg$'")
+    if found.groupindex and not {"label"} <= set(found.groupindex) <= {"label", "group", "split"}:
+        raise ValueError("must name its groups label, group or split, and label among them")
+    return value
+
+
+LabelPattern = Annotated[str, BeforeValidator(parse_pattern)]
+"""A regular expression with a group for the label."""
+
+
 def parse_duration(value: Any) -> Any:
     """Reads ``90s``, ``5m``, ``1.5h``, or a number of seconds."""
     if not isinstance(value, str):
@@ -132,6 +151,8 @@ class TrainConfig(BaseModel):
     flip: Literal["none", "horizontal", "both"] | None = None
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
+    # Regular expression that takes the label out of each picture's path, in brackets.
+    label_from: LabelPattern | None = None
     # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Two points, numbered from 0, whose distance errors are divided by.
@@ -189,7 +210,9 @@ class DatasetOptions(BaseModel):
     # Smallest and largest value that a number can have.
     range: tuple[float, float] | None = None
     flip_pairs: tuple[tuple[int, int], ...] | None = None
-    label_from: str | None = None
+    # Regular expression for the label in a picture's path below the folder: its group in brackets,
+    # or those named label, group and split.
+    label_from: LabelPattern | None = None
 
 
 def train_config(values: Mapping[str, Any], file: Path | None = None) -> TrainConfig:

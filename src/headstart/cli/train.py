@@ -17,6 +17,8 @@ EXAMPLES = """Examples:
 
   headstart train photos/ --out runs/second --epochs 20 --seed 1
 
+  headstart train pets/ --label-from "([^/]+)_\d+\.jpg$"
+
   headstart train labels.csv --limit 200 --strategy features
 
   headstart train photos/ --budget 5m
@@ -43,6 +45,9 @@ NO_SETTINGS = frozenset({"data", "out", "config", "resume", "as_json"})
 
 Task = Annotated[
     str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
+]
+LabelFrom = Annotated[
+    str | None, typer.Option(metavar="REGEX", help="Label in brackets, of a picture's path.")
 ]
 Backbone = Annotated[str | None, typer.Option(help="A name of timm  [default: efficientnet_lite0]")]
 Weights = Annotated[
@@ -79,6 +84,7 @@ def train(
     *,
     out: Annotated[Path | None, typer.Option(help="Run folder  [default: runs/NAME]")] = None,
     task: Task = None,
+    label_from: LabelFrom = None,
     backbone: Backbone = None,
     weights: Weights = None,
     start_from: StartFrom = None,

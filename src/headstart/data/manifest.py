@@ -26,6 +26,9 @@ MAX_UNREADABLE = 0.2
 
 EXAMPLES = 5
 
+LISTED = 20
+"""Unusable pictures that are named when there are too many of them."""
+
 NO_OVERRIDES: Mapping[str, Any] = {}
 
 ODD_SHARE = 0.01
@@ -77,13 +80,13 @@ def parse_data(
     Raises:
         DataError: there is nothing to work with.
     """
+    given = {entry: value for entry, value in overrides.items() if value is not None}
     options = dataset_options(data if data.is_dir() else data.parent)
-    listing = readers.read(data, options)
+    listing = readers.read(data, options.model_copy(update=given))
     name = task or _named_task(options, listing.annotations) or tasks.infer(listing.annotations)
     spec = tasks.spec(name)
     if task is not None and options.task not in (None, task):
         options = _for_another_task(options, spec)
-    given = {entry: value for entry, value in overrides.items() if value is not None}
     options = options.model_copy(update=given)
     classes = () if schema is not None else class_names(options, listing.root, spec.class_files)
     parsed = spec.parse(
@@ -120,7 +123,7 @@ def _for_another_task(options: DatasetOptions, spec: TaskSpec) -> DatasetOptions
     """
     known = options.task in tasks.task_names()
     described = tasks.spec(str(options.task)).options if known else ()
-    kept = {"group"} | (set(described) & set(spec.options) - {"classes"})
+    kept = {"group", "label_from"} | (set(described) & set(spec.options) - {"classes"})
     return DatasetOptions(**{name: getattr(options, name) for name in kept})
 
 
@@ -209,10 +212,12 @@ def build_manifest(
 
 def _check_share(unreadable: int, total: int, omissions: Sequence[Omission]) -> None:
     if unreadable > MAX_UNREADABLE * total:
-        shown = ", ".join(f"{o.image} ({o.reason})" for o in omissions[-unreadable:][:EXAMPLES])
+        found = omissions[-unreadable:]
+        shown = ", ".join(f"{o.image} ({o.reason})" for o in found[:LISTED])
+        rest = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise DataError(
             f"{unreadable} of {total} pictures cannot be used (more than {MAX_UNREADABLE:.0%}): "
-            f"{shown}"
+            f"{shown}{rest}"
         )
 
 

@@ -26,6 +26,8 @@ RATIOS: Mapping[Split, float] = {"train": 0.7, "val": 0.2, "test": 0.1}
 CUT_RATIOS: Mapping[Split, float] = {"train": 0.85, "val": 0.15}
 """When it names train and test: validation is cut from train."""
 
+EXAMPLES = 5
+
 
 def assign_splits(manifest: Manifest) -> Manifest:
     """Gives every record a side and records the decisions.
@@ -62,6 +64,7 @@ def assign_splits(manifest: Manifest) -> Manifest:
         )
     _check(open_records)
     notes.extend(_leaks(open_records))
+    notes.extend(_absent(manifest, open_records))
     return with_splits(manifest, open_records, *notes)
 
 
@@ -229,6 +232,23 @@ def _check(records: Sequence[Record]) -> None:
                 f"there is no picture for the {side} split ({len(records)} pictures in all): "
                 "add pictures"
             )
+
+
+def _absent(manifest: Manifest, records: Sequence[Record]) -> list[str]:
+    """Names the parts of the targets that some side lacks, because there are too few pictures."""
+    spec = tasks.spec(manifest.task)
+    parts = spec.parts(manifest.schema)
+    present: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        present[str(record.split)].update(spec.strata(manifest.schema, record.target))
+    some = set().union(*present.values())
+    notes = []
+    for side in SPLITS:
+        absent = [name for name in parts if name in some - present[side]]
+        if absent:
+            shown = ", ".join(absent[:EXAMPLES]) + ", ..." * (len(absent) > EXAMPLES)
+            notes.append(f"no picture of {shown} is on the {side} side: add pictures")
+    return notes
 
 
 def _leaks(records: Sequence[Record]) -> list[str]:

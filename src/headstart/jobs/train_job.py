@@ -203,7 +203,7 @@ def _read_data(
     run: RunFolder, config: TrainConfig, backbone: Backbone, progress: Progress
 ) -> tuple[TrainConfig, Manifest, ImageCache]:
     """The pictures, and the configuration with what depends on their task and size."""
-    overrides = {"normalise_by": config.normalise_by}
+    overrides = {"normalise_by": config.normalise_by, "label_from": config.label_from}
     parsed = parse_data(config.data, task=config.task, limit=config.limit, overrides=overrides)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
     learner = tasks.learner(parsed.task)

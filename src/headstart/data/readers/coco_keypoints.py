@@ -24,6 +24,7 @@ from headstart.data.poses import (
 )
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, Box, DataListing, Omission, Skeleton, Split
 
 SIGN = b'"keypoints"'
@@ -48,7 +49,7 @@ class CocoKeypoints:
     priority = 45
     layout = "a COCO keypoint JSON file (or a folder with one) beside its pictures"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """A JSON file with keypoints, or a folder with some in it or in ``annotations``."""
         if data.is_file():
             return data.suffix.lower() == ".json" and _has_sign(data)
