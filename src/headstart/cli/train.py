@@ -11,7 +11,7 @@ import typer
 from headstart import jobs, tasks
 from headstart.progress import ConsoleProgress
 
-EXAMPLES = """Examples:
+EXAMPLES = r"""Examples:
 
   headstart train photos/
 

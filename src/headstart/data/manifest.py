@@ -16,7 +16,7 @@ from headstart.errors import DataError
 from headstart.progress import Progress
 from headstart.storage import fraction_from
 from headstart.tasks.protocol import TaskSpec
-from headstart.types import Annotation, Manifest, Omission, Record
+from headstart.types import Annotation, DataListing, Manifest, Omission, Record
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
@@ -88,7 +88,7 @@ def parse_data(
     if task is not None and options.task not in (None, task):
         options = _for_another_task(options, spec)
     options = options.model_copy(update=given)
-    classes = () if schema is not None else class_names(options, listing.root, spec.class_files)
+    classes = () if schema is not None else _classes(options, listing, spec)
     parsed = spec.parse(
         listing.annotations,
         schema=schema,
@@ -113,6 +113,12 @@ def parse_data(
         omissions=(*listing.omissions, *parsed.omissions),
         notes=(*notes, *_unused_options(options, used, given)),
     )
+
+
+def _classes(options: DatasetOptions, listing: DataListing, spec: TaskSpec) -> tuple[str, ...]:
+    """Class names that a file gives or, for tasks that read classes from files, the layout."""
+    found = class_names(options, listing.root, spec.class_files)
+    return found or (listing.classes if spec.class_files else ())
 
 
 def _for_another_task(options: DatasetOptions, spec: TaskSpec) -> DatasetOptions:

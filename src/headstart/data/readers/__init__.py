@@ -28,6 +28,13 @@ SPLIT_NAMES: dict[str, Split] = {
 """Names of folders and CSV values that mean a side of the split, in lower case."""
 
 
+def side_in(name: str) -> Split | None:
+    """The side that a file's name speaks of, such as ``person_keypoints_train2017``."""
+    words = name.lower().replace("-", "_").split("_")
+    found = [SPLIT_NAMES.get(word.rstrip("0123456789")) for word in words]
+    return next((side for side in reversed(found) if side), None)
+
+
 class Reader(Protocol):
     """Reads one layout."""
 

@@ -50,13 +50,18 @@ class ClassFolders:
         sides = _sides(top)
         parents = [parent for _, parent in sides]
         omissions = list(_beside(data, top, parents))
-        for path in (path for parent in parents for path in _pictures_in(parent)):
-            omissions.append(Omission(_name(path, data), "it lies in no class folder"))
+        omissions += [
+            Omission(_name(path, data), "it lies in no class folder")
+            for parent in parents
+            for path in _pictures_in(parent)
+        ]
         for place in (place for side, parent in sides for place in _places(side, parent)):
             # One for all: a data set may have very many pictures.
             fields = {FIELD: place.label}
-            for path in iter_images(place.folder):
-                annotations.append(Annotation(path, _name(path, data), fields, place.side))
+            annotations += [
+                Annotation(path, _name(path, data), fields, place.side)
+                for path in iter_images(place.folder)
+            ]
             omissions.extend(_other_files(place.folder, data))
         if not annotations:
             raise DataError(f"{data} holds no pictures")
