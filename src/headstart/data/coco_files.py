@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.data.poses import begins_with_any, load_json
+from headstart.data.poses import begins_with_any, find_picture, load_json
 from headstart.data.readers import side_in
 from headstart.errors import DataError
 from headstart.types import Split
@@ -35,6 +35,19 @@ def coco_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
 def looks_like_coco(file: Path) -> bool:
     """Whether a name of the three lists stands at an end of the file."""
     return begins_with_any(file, [f'"{name}"'.encode() for name in LISTS], end=True)
+
+
+def root_of(data: Path) -> Path:
+    """The folder that names of pictures are relative to, of a folder or of one file."""
+    root = data if data.is_dir() else data.parent
+    return root.parent if data.is_file() and root.name == "annotations" else root
+
+
+def picture_paths(root: Path, file: Path, names: Mapping[Any, str]) -> dict[Any, Path | None]:
+    """Where the pictures of a file lie, by their ids; None for one that is not there."""
+    places = (".", "images", file.stem.rpartition("_")[2])
+    folders = (*places, f"images/{places[-1]}")
+    return {key: find_picture(root, name, folders) for key, name in names.items()}
 
 
 def load_coco(file: Path) -> Mapping[str, Any]:

@@ -31,7 +31,8 @@ _held: set[Path] = set()
 class Originals:
     """The files of one data set.
 
-    Its folder counts as in use until the process ends, which keeps ``data.cache`` from removing it.
+    From its first file on its folder counts as in use until the process ends, which keeps
+    ``data.cache`` from removing it.
 
     Args:
         source: where the data set lies.
@@ -40,12 +41,6 @@ class Originals:
     def __init__(self, source: Path | str) -> None:
         where = str(source.resolve() if isinstance(source, Path) else source)
         self.folder = cache_dir() / f"{START}{content_key(where)[:12]}"
-        lock = lock_path(self.folder)
-        if self.folder not in _held:
-            hold_shared(lock)
-            _held.add(self.folder)
-        with contextlib.suppress(OSError):
-            lock.touch()
 
     def keep_picture(self, name: str, content: bytes) -> Path:
         """The file of a picture's bytes; one without an ending gets that of its format."""
@@ -64,9 +59,18 @@ class Originals:
         Raises:
             RunError: the cache cannot be written, or the disk is full.
         """
+        self._begin_use()
         stem, dot, ending = name.rpartition(".")
         plain = re.sub(r"[^\w-]+", "_", stem if dot else name)[-STEM:]
         path = self.folder / f"{plain}-{key[:16]}{dot}{ending.lower() if dot else ''}"
         if not path.is_file():
             write_bytes(path, make())
         return path
+
+    def _begin_use(self) -> None:
+        if self.folder not in _held:
+            lock = lock_path(self.folder)
+            hold_shared(lock)
+            _held.add(self.folder)
+            with contextlib.suppress(OSError):
+                lock.touch()

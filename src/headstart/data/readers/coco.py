@@ -15,9 +15,11 @@ from headstart.data.coco_files import (
     key_of,
     load_coco,
     looks_like_coco,
+    picture_paths,
+    root_of,
 )
 from headstart.data.originals import Originals
-from headstart.data.poses import begins_with_any, find_picture, nothing_left, strays
+from headstart.data.poses import begins_with_any, nothing_left, strays
 from headstart.data.shapes import MAX_VALUE, Shape, mask_file
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
@@ -48,9 +50,7 @@ class Coco:
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every picture with the fields ``labels`` and, with outlines, ``mask``."""
         files = [data] if data.is_file() else coco_files(data, _has_categories)
-        root = data if data.is_dir() else data.parent
-        if data.is_file() and root.name == "annotations":
-            root = root.parent
+        root = root_of(data)
         found = [_CocoFile(file, root, side) for file, side in file_sides(root, files).items()]
         if len({file.categories for file in found}) > 1:
             raise DataError(f"the COCO files of {root} do not have the same categories")
@@ -83,12 +83,8 @@ class _CocoFile:
         self._images: dict[Any, Mapping[str, Any]] = {e["id"]: e for e in content["images"]}
         self.categories = tuple((c.get("id"), str(c.get("name"))) for c in content["categories"])
         self._value = {key: at for at, (key, _) in enumerate(self.categories, start=1)}
-        places = (".", "images", file.stem.rpartition("_")[2])
-        folders = (*places, f"images/{places[-1]}")
-        self.paths = {
-            key: find_picture(root, str(entry.get("file_name", "")), folders)
-            for key, entry in self._images.items()
-        }
+        names = {key: str(entry.get("file_name", "")) for key, entry in self._images.items()}
+        self.paths = picture_paths(root, file, names)
         self.omissions: list[Omission] = []
         self._things: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
         for number, thing in enumerate(content["annotations"]):

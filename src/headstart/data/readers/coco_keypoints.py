@@ -15,13 +15,14 @@ from headstart.data.coco_files import (
     key_of,
     load_coco,
     looks_like_coco,
+    picture_paths,
+    root_of,
 )
 from headstart.data.poses import (
     AREA,
     POINTS,
     begins_with_any,
     box_of,
-    find_picture,
     is_number,
     nothing_left,
     pairs_from_names,
@@ -58,9 +59,7 @@ class CocoKeypoints:
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every person with the fields ``points`` and ``area``."""
         files = [data] if data.is_file() else coco_files(data, _has_sign)
-        root = data if data.is_dir() else data.parent
-        if data.is_file() and root.name == "annotations":
-            root = root.parent
+        root = root_of(data)
         found = [_CocoFile(file, root, side) for file, side in file_sides(root, files).items()]
         annotations, doubles = separate(a for file in found for a in file.annotations())
         omissions = [omission for file in found for omission in file.omissions] + doubles
@@ -93,9 +92,7 @@ class _CocoFile:
         self._images = {entry["id"]: str(entry.get("file_name", "")) for entry in content["images"]}
         self._people: Sequence[Mapping[str, Any]] = content["annotations"]
         self._category, self.skeleton = _category(file, content["categories"])
-        places = (".", "images", file.stem.rpartition("_")[2])
-        folders = (*places, f"images/{places[-1]}")
-        self.paths = {key: find_picture(root, n, folders) for key, n in self._images.items()}
+        self.paths = picture_paths(root, file, self._images)
         self.omissions: list[Omission] = []
         self._skipped: Counter[str] = Counter()
 

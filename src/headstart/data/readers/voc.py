@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from headstart.config import DatasetOptions
-from headstart.data.poses import find_picture, nothing_left, strays
+from headstart.data.poses import begins_with_any, find_picture, nothing_left, strays
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
@@ -17,6 +17,9 @@ FIELD = "labels"
 FOLDERS = ("JPEGImages", "images", ".")
 LISTS = ("ImageSets/Main", "ImageSets/Segmentation", "ImageSets")
 UNKNOWN_MARK = "?"
+
+LOOKED_INTO = 5
+"""XML files that are looked into to tell the layout: one of them may be broken."""
 
 
 class Voc:
@@ -62,7 +65,7 @@ class Voc:
 def _files(data: Path) -> list[Path]:
     for folder in (data / "Annotations", data):
         files = sorted(folder.glob("*.xml")) if folder.is_dir() else []
-        if files and b"<annotation" in files[0].read_bytes()[:1000]:
+        if any(begins_with_any(file, [b"<annotation"]) for file in files[:LOOKED_INTO]):
             return files
     return []
 
@@ -109,7 +112,11 @@ def _sides(data: Path) -> dict[str, Split]:
         side = SPLIT_NAMES.get(file.stem.lower())
         if side is None:
             continue
-        for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file} cannot be read as UTF-8 text: {error}") from error
+        for number, line in enumerate(lines, start=1):
             if line.strip() and found.setdefault(line.split()[0], side) != side:
                 raise DataError(f"{file} line {number}: {line.split()[0]} is on two sides")
     return found

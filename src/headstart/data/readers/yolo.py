@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -127,8 +128,10 @@ class _Dataset:
             return False
         for _, folder in self.folders:
             for path in iter_images(folder):
-                for line in _lines(_label_file(path)):
-                    return len(line.split()) > 5
+                # A file that cannot be read is named with its picture.
+                with contextlib.suppress(DataError):
+                    for line in _lines(_label_file(path)):
+                        return len(line.split()) > 5
         return False
 
     def annotations(self, omissions: list[Omission]) -> Iterator[Annotation]:
