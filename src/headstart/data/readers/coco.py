@@ -28,6 +28,8 @@ from headstart.types import IGNORED, Annotation, DataListing, Omission, Split
 LABELS = "labels"
 MASK = "mask"
 BACKGROUND = "background"
+OUTLINE = "segmentation"
+"""What COCO calls the polygons or run lengths of one thing."""
 
 
 class Coco:
@@ -94,7 +96,7 @@ class _CocoFile:
             else:
                 named = f"{file.name} annotation {thing.get('id', number)}"
                 self.omissions.append(Omission(named, reason))
-        self.outlined = any(thing.get("segmentation") for thing in content["annotations"])
+        self.outlined = any(thing.get(OUTLINE) for thing in content["annotations"])
 
     def annotations(self, outlined: bool) -> Iterator[Annotation]:
         """Every picture that is there, also those that show nothing; fills ``omissions``."""
@@ -137,12 +139,12 @@ class _CocoFile:
             raise DataError(f"its height and width must be given, got {height!r} and {width!r}")
         shapes = []
         for thing in things:
-            if not thing.get("segmentation"):
+            if not thing.get(OUTLINE):
                 raise DataError(f"annotation {thing.get('id')} has no outline")
             value = IGNORED if thing.get("iscrowd") else self._value[thing["category_id"]]
             if MAX_VALUE < value != IGNORED:
                 raise DataError(f"more than {MAX_VALUE} categories do not fit into a mask")
-            shapes.append(Shape(value, thing["segmentation"]))
+            shapes.append(Shape(value, thing[OUTLINE]))
         return mask_file(originals, image, (height, width), shapes)
 
 
