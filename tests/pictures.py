@@ -134,6 +134,16 @@ def write_class_table(
     return write_csv(root, rows, **options)
 
 
+def write_named_files(root: Path, count: int = 12, *, size: Size = SIZE) -> Path:
+    """Writes ``images/<class>_<number>.png`` and a ``dataset.yaml`` that says how to read them."""
+    for kind in KINDS:
+        for at in range(count):
+            write_picture(root / f"images/{kind}_{at}.png", make_picture(kind, at, size))
+    text = "label_from: '([^/]+)_[0-9]+[.]png$'\n"
+    (root / "dataset.yaml").write_text(text, encoding="utf-8")
+    return root
+
+
 def write_number_table(
     root: Path, count: int = 36, *, size: Size = SIZE, column: str = "brightness", **options: str
 ) -> Path:

@@ -54,6 +54,25 @@ def parse_pair(value: Any) -> Any:
     return int(texts[0]), int(texts[1])
 
 
+def parse_pattern(value: Any) -> Any:
+    """Checks a regular expression that takes a label out of a name."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression ({error})") from error
+    if not found.groups:
+        raise ValueError(r"must have the label in brackets, for example '(.+)_\d+\.jpg$'")
+    if found.groupindex and not {"label"} <= set(found.groupindex) <= {"label", "group", "split"}:
+        raise ValueError("must name its groups label, group or split, and label among them")
+    return value
+
+
+LabelPattern = Annotated[str, BeforeValidator(parse_pattern)]
+"""A regular expression with a group for the label."""
+
+
 def parse_duration(value: Any) -> Any:
     """Reads ``90s``, ``5m``, ``1.5h``, or a number of seconds."""
     if not isinstance(value, str):
@@ -179,6 +198,8 @@ class TrainConfig(BaseModel):
     group: Annotated[str | None, BeforeValidator(parse_group)] = None
     # Trains although the given split has copies of a file, or a group, on two sides.
     allow_leak: bool = False
+    # Regular expression that takes the label out of each picture's path, in brackets.
+    label_from: LabelPattern | None = None
     # Decides views, order and dropout; the split does not depend on it.
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     # Two points, numbered from 0, whose distance errors are divided by.
@@ -242,7 +263,9 @@ class DatasetOptions(BaseModel):
     # Smallest and largest value that a number can have.
     range: tuple[float, float] | None = None
     flip_pairs: tuple[tuple[int, int], ...] | None = None
-    label_from: str | None = None
+    # Regular expression for the label in a picture's path below the folder: its group in brackets,
+    # or those named label, group and split.
+    label_from: LabelPattern | None = None
 
 
 def train_config(values: Mapping[str, Any], file: Path | None = None) -> TrainConfig:

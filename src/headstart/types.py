@@ -214,6 +214,7 @@ class DataListing:
         notes: sentences about how the layout was understood.
         options: names of the ``dataset.yaml`` entries that the reader used.
         skeleton: of the points that the fields hold, where the layout names them.
+        classes: what the values of mask files stand for, in order, where the layout names them.
     """
 
     root: Path
@@ -223,6 +224,7 @@ class DataListing:
     notes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     skeleton: Skeleton | None = None
+    classes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

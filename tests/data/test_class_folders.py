@@ -123,3 +123,36 @@ def test_reading_what_was_not_claimed_says_that_nothing_is_there(tmp_path: Path)
     (reader,) = (found for found in readers.readers() if found.name == "class-folders")
     with pytest.raises(DataError, match="holds no pictures"):
         reader.read(tmp_path, DatasetOptions())
+
+
+def test_sides_may_lie_below_the_classes(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "cat/train/a.png", "cat/Test/b.png", "dog/train/c.png")
+    assert rows(listing) == [
+        ("cat/Test/b.png", "cat", "test"),
+        ("cat/train/a.png", "cat", "train"),
+        ("dog/train/c.png", "dog", "train"),
+    ]
+
+
+def test_folders_that_hold_one_folder_say_nothing(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "archive/pets/cat/a.png", "archive/pets/dog/old/b.png")
+    assert rows(listing) == [
+        ("archive/pets/cat/a.png", "cat", None),
+        ("archive/pets/dog/old/b.png", "dog", None),
+    ]
+    inside = listed(tmp_path / "more", "pets/train/cat/a.png", "pets/val/dog/b.png", "x.txt")
+    assert rows(inside) == [
+        ("pets/train/cat/a.png", "cat", "train"),
+        ("pets/val/dog/b.png", "dog", "val"),
+    ]
+
+
+def test_a_nesting_with_two_readings_is_not_guessed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"class of animals/cat/a\.png may be 'animals' or 'cat'"):
+        listed(tmp_path, "animals/cat/a.png", "plants/rose/b.png")
+
+
+@pytest.mark.parametrize("name", ["Ünïcode 猫 🐈", "x" * 200])
+def test_classes_and_pictures_may_have_any_name(tmp_path: Path, name: str) -> None:
+    listing = listed(tmp_path, f"{name}/{name}.png", "dog/b.png")
+    assert (f"{name}/{name}.png", name, None) in rows(listing)

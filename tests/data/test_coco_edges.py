@@ -92,7 +92,7 @@ def test_files_that_name_no_side(tmp_path: Path) -> None:
     content = coco_content({1: "a.jpg"}, [person()])
     write_json(tmp_path / "one.json", content)
     write_json(tmp_path / "two.json", content)
-    with pytest.raises(DataError, match=r"several keypoint files \(one.json, two.json\), whose"):
+    with pytest.raises(DataError, match=r"several COCO files \(one.json, two.json\), whose"):
         readers.read(tmp_path, DatasetOptions())
 
 

@@ -141,7 +141,7 @@ def test_one_file_for_each_side(tmp_path: Path) -> None:
     listing = read(root)
     assert [a.split for a in listing.annotations] == ["train", "train", "val", "val"]
     (root / "annotations" / "other.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(DataError, match=r"several keypoint files .*do not all say a side"):
+    with pytest.raises(DataError, match=r"several COCO files .*do not all say a side"):
         read(root)
 
 

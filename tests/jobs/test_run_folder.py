@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -92,6 +94,22 @@ def test_discard_removes_only_what_is_blank() -> None:
     assert not blank.path.exists()
     assert kept.config.exists()
     assert other.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.EROFS, "Read-only"), (errno.ENOSPC, "; free space")]
+)
+def test_a_place_that_cannot_be_written_is_said(
+    number: int, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *args: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    run = open_run(Path("photos"), Path("there/run"), resume=False)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    message = rf"cannot write there.run: .*{hint}.*--out names another folder for the run"
+    with pytest.raises(RunError, match=message), run.locked():
+        pytest.fail("the run was opened")
 
 
 def test_two_sessions_do_not_work_on_one_run() -> None:

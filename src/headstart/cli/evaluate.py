@@ -27,10 +27,13 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
     data: Annotated[Path, typer.Argument(help="Labelled pictures.")],
+    label_from: Annotated[
+        str | None, typer.Option(metavar="REGEX", help="Label in brackets, of a picture's path.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a model on labelled pictures that it has not learned from."""
-    result = jobs.evaluate(model, data, progress=ConsoleProgress())
+    result = jobs.evaluate(model, data, label_from=label_from, progress=ConsoleProgress())
     if as_json:
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False))
         return

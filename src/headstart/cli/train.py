@@ -11,11 +11,13 @@ import typer
 from headstart import jobs, tasks
 from headstart.progress import ConsoleProgress
 
-EXAMPLES = """Examples:
+EXAMPLES = r"""Examples:
 
   headstart train photos/
 
   headstart train photos/ --out runs/second --epochs 20 --seed 1
+
+  headstart train pets/ --label-from "([^/]+)_\d+\.jpg$"
 
   headstart train labels.csv --limit 200 --strategy features
 
@@ -53,6 +55,9 @@ Task = Annotated[
 Backbone = Annotated[
     str | None,
     typer.Option(metavar="NAME,...", help="Names of timm  [default: efficientnet_lite0]"),
+]
+LabelFrom = Annotated[
+    str | None, typer.Option(metavar="REGEX", help="Label in brackets, of a picture's path.")
 ]
 Weights = Annotated[
     str | None,
@@ -102,6 +107,7 @@ def train(
     *,
     out: Annotated[Path | None, typer.Option(help="Run folder  [default: runs/NAME]")] = None,
     task: Task = None,
+    label_from: LabelFrom = None,
     backbone: Backbone = None,
     weights: Weights = None,
     start_from: StartFrom = None,

@@ -12,7 +12,7 @@ from headstart.errors import RunError
 from headstart.types import Frame
 
 # Raised when reading changes in a way that makes remembered verdicts wrong.
-VERSION = 2
+VERSION = 3
 
 
 NO_FRAME = Frame((0, 0))

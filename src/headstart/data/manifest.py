@@ -27,6 +27,9 @@ MAX_UNREADABLE = 0.2
 
 EXAMPLES = 5
 
+LISTED = 20
+"""Unusable pictures that are named when there are too many of them."""
+
 NO_OVERRIDES: Mapping[str, Any] = {}
 
 ODD_SHARE = 0.01
@@ -80,15 +83,15 @@ def parse_data(
     Raises:
         DataError: there is nothing to work with.
     """
+    given = {entry: value for entry, value in overrides.items() if value is not None}
     options = dataset_options(data if data.is_dir() else data.parent)
-    options, listing = _read_groups(data, options, group)
+    options, listing = _read_groups(data, options.model_copy(update=given), group)
     name = task or _named_task(options, listing.annotations) or tasks.infer(listing.annotations)
     spec = tasks.spec(name)
     if task is not None and options.task not in (None, task):
         options = _for_another_task(options, spec)
-    given = {entry: value for entry, value in overrides.items() if value is not None}
     options = options.model_copy(update=given)
-    classes = () if schema is not None else class_names(options, listing.root, spec.class_files)
+    classes = () if schema is not None else _classes(options, listing, spec)
     parsed = spec.parse(
         listing.annotations,
         schema=schema,
@@ -139,6 +142,12 @@ def _read_groups(
     )
 
 
+def _classes(options: DatasetOptions, listing: DataListing, spec: TaskSpec) -> tuple[str, ...]:
+    """Class names that a file gives or, for tasks that read classes from files, the layout."""
+    found = class_names(options, listing.root, spec.class_files)
+    return found or (listing.classes if spec.class_files else ())
+
+
 def _for_another_task(options: DatasetOptions, spec: TaskSpec) -> DatasetOptions:
     """What still holds where the file describes the data for another task than the one asked for.
 
@@ -147,7 +156,7 @@ def _for_another_task(options: DatasetOptions, spec: TaskSpec) -> DatasetOptions
     """
     known = options.task in tasks.task_names()
     described = tasks.spec(str(options.task)).options if known else ()
-    kept = {"group"} | (set(described) & set(spec.options) - {"classes"})
+    kept = {"group", "label_from"} | (set(described) & set(spec.options) - {"classes"})
     return DatasetOptions(**{name: getattr(options, name) for name in kept})
 
 
@@ -243,10 +252,12 @@ def build_manifest(
 
 def _check_share(unreadable: int, total: int, omissions: Sequence[Omission]) -> None:
     if unreadable > MAX_UNREADABLE * total:
-        shown = ", ".join(f"{o.image} ({o.reason})" for o in omissions[-unreadable:][:EXAMPLES])
+        found = omissions[-unreadable:]
+        shown = ", ".join(f"{o.image} ({o.reason})" for o in found[:LISTED])
+        rest = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise DataError(
             f"{unreadable} of {total} pictures cannot be used (more than {MAX_UNREADABLE:.0%}): "
-            f"{shown}"
+            f"{shown}{rest}"
         )
 
 

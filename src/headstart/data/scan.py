@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 PROOF_SIZE = (64, 64)
 
 REMEMBER_EVERY = 512
+
+MIN_PIXELS = 2
+"""Smaller pictures are left out: a single pixel counts visitors of a web page and shows nothing."""
 
 SAMPLE = 500
 """Pictures whose size is read before all are decoded."""
@@ -130,6 +134,8 @@ def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | N
         return Scanned(key, "the file is empty"), None
     try:
         white, frame = deepest_value(content), measure(content)
+        if math.prod(frame.size) < MIN_PIXELS:
+            return Scanned(key, "it has a single pixel"), None
         if cache is None or white is not None:
             read_image(content, at_least=PROOF_SIZE)
             return Scanned(key, None, white, frame), None

@@ -84,6 +84,7 @@ def assign_splits(manifest: Manifest, twins: Twins = (), leaks: Leaks = "refuse"
             "split 70/20/10 by content; recorded, so that it stays when pictures are added"
         )
     _check(records)
+    notes.extend(_absent(manifest, records))
     return with_splits(manifest, records, *notes)
 
 
@@ -267,6 +268,23 @@ def _check(records: Sequence[Record]) -> None:
                 f"there is no picture for the {side} split ({len(records)} pictures in all): "
                 "add pictures"
             )
+
+
+def _absent(manifest: Manifest, records: Sequence[Record]) -> list[str]:
+    """Names the parts of the targets that some side lacks, because there are too few pictures."""
+    spec = tasks.spec(manifest.task)
+    parts = spec.parts(manifest.schema)
+    present: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        present[str(record.split)].update(spec.strata(manifest.schema, record.target))
+    some = set().union(*present.values())
+    notes = []
+    for side in SPLITS:
+        absent = [name for name in parts if name in some - present[side]]
+        if absent:
+            shown = ", ".join(absent[:EXAMPLES]) + ", ..." * (len(absent) > EXAMPLES)
+            notes.append(f"no picture of {shown} is on the {side} side: add pictures")
+    return notes
 
 
 @dataclasses.dataclass(frozen=True)

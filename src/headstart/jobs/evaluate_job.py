@@ -44,13 +44,18 @@ class EvaluateResult:
 
 
 def evaluate(
-    model: str | Path, data: str | Path, *, progress: Progress | None = None
+    model: str | Path,
+    data: str | Path,
+    *,
+    label_from: str | None = None,
+    progress: Progress | None = None,
 ) -> EvaluateResult:
     """Scores a model on every picture of a data set that it was not trained or validated on.
 
     Args:
         model: the model folder.
         data: labelled pictures in any known layout.
+        label_from: regular expression that takes the label out of each picture's path.
         progress: told what happens; None is silent.
 
     Raises:
@@ -60,14 +65,16 @@ def evaluate(
     """
     with needing_extra("Scoring", "train"):
         from headstart.evaluation import scoring
-    from headstart.data.manifest import build_manifest
+    from headstart.data.manifest import look_into, parse_data
     from headstart.runtime.predictor import Model
 
     shown = progress or QuietProgress()
     loaded = Model(model)
     known = loaded.description
     tasks.scorer(known.task)
-    manifest = build_manifest(Path(data), task=known.task, schema=known.schema, progress=shown)
+    asked = {"label_from": label_from}
+    parsed = parse_data(Path(data), task=known.task, schema=known.schema, overrides=asked)
+    manifest = look_into(parsed, None, shown)
     seen = {fingerprint for side in known.seen.values() for fingerprint in side}
     records = [record for record in manifest.records if record.fingerprint not in seen]
     n_seen = len(manifest.records) - len(records)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import RunError
-from headstart.storage import exclusive_lock, read_json, write_json
+from headstart.storage import exclusive_lock, read_json, room_hint, write_json
 
 RUNS = Path("runs")
 LOCK = ".lock"
@@ -134,9 +134,15 @@ class RunFolder:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other processes out while this one works on the run."""
-        with exclusive_lock(
-            self.path / LOCK, f"another process is working on {self.path}: wait for it to end"
-        ):
+        busy = f"another process is working on {self.path}: wait for it to end"
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive_lock(self.path / LOCK, busy))
+            except OSError as error:
+                raise RunError(
+                    f"cannot write {self.path}: {error.strerror or error}{room_hint(error)}; "
+                    "--out names another folder for the run"
+                ) from error
             yield
 
 

@@ -213,7 +213,7 @@ def read_data(
         recorded: ``splits.csv`` of a run; where it exists, sides are taken from it.
         progress: shows bars.
     """
-    overrides = {"normalise_by": config.normalise_by}
+    overrides = {"normalise_by": config.normalise_by, "label_from": config.label_from}
     parsed = parse_data(
         config.data, task=config.task, limit=config.limit, overrides=overrides, group=config.group
     )

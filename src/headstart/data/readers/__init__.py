@@ -13,6 +13,8 @@ from typing import Protocol, cast
 
 from headstart.config import DatasetOptions
 from headstart.errors import DataError
+from headstart.runtime.images import iter_images
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import DataListing, Split
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -26,6 +28,13 @@ SPLIT_NAMES: dict[str, Split] = {
 """Names of folders and CSV values that mean a side of the split, in lower case."""
 
 
+def side_in(name: str) -> Split | None:
+    """The side that a file's name speaks of, such as ``person_keypoints_train2017``."""
+    words = name.lower().replace("-", "_").split("_")
+    found = [SPLIT_NAMES.get(word.rstrip("0123456789")) for word in words]
+    return next((side for side in reversed(found) if side), None)
+
+
 class Reader(Protocol):
     """Reads one layout."""
 
@@ -36,8 +45,13 @@ class Reader(Protocol):
     layout: str
     """What the layout looks like, for the message when no reader claims the data."""
 
-    def claims(self, data: Path) -> bool:
-        """Whether the data has this layout; looks at names only and opens no picture."""
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
+        """Whether the data has this layout; looks at names only and opens no picture.
+
+        Args:
+            data: folder or file.
+            options: of ``dataset.yaml`` or of the command line, which can ask for a layout.
+        """
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every picture with its fields.
@@ -66,7 +80,17 @@ def read(data: Path, options: DatasetOptions) -> DataListing:
     if not data.exists():
         raise DataError(f"{data} does not exist")
     for reader in readers():
-        if reader.claims(data):
+        if reader.claims(data, options):
             return reader.read(data, options)
     layouts = "; ".join(reader.layout for reader in readers())
-    raise DataError(f"{data} has no layout that is known. Known are: {layouts}")
+    raise DataError(f"{data} has no layout that is known{_hint(data)}. Known are: {layouts}")
+
+
+def _hint(data: Path) -> str:
+    """What may be missing, as the middle of a sentence."""
+    if data.is_file():
+        return ""
+    first = next(iter_images(data), None)
+    if first is None:
+        return " and holds no pictures"
+    return f" (if names such as {first.relative_to(data).as_posix()} say the class: --label-from)"

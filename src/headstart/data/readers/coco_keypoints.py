@@ -8,31 +8,33 @@ from pathlib import Path
 from typing import Any
 
 from headstart.config import DatasetOptions
+from headstart.data.coco_files import (
+    check_unique,
+    coco_files,
+    file_sides,
+    key_of,
+    load_coco,
+    looks_like_coco,
+    picture_paths,
+    root_of,
+)
 from headstart.data.poses import (
     AREA,
     POINTS,
     begins_with_any,
     box_of,
-    find_picture,
     is_number,
-    load_json,
     nothing_left,
     pairs_from_names,
     points_text,
     separate,
     strays,
 )
-from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, Box, DataListing, Omission, Skeleton, Split
 
 SIGN = b'"keypoints"'
-LISTS = ("images", "annotations", "categories")
-
-MAX_FILES = 50
-"""A folder with more JSON files has one for each picture, which is another layout."""
-
-EXAMPLES = 3
 
 
 class CocoKeypoints:
@@ -48,24 +50,22 @@ class CocoKeypoints:
     priority = 45
     layout = "a COCO keypoint JSON file (or a folder with one) beside its pictures"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """A JSON file with keypoints, or a folder with some in it or in ``annotations``."""
         if data.is_file():
             return data.suffix.lower() == ".json" and _has_sign(data)
-        return bool(_files(data))
+        return bool(coco_files(data, _has_sign))
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every person with the fields ``points`` and ``area``."""
-        files = [data] if data.is_file() else _files(data)
-        root = data if data.is_dir() else data.parent
-        if data.is_file() and root.name == "annotations":
-            root = root.parent
-        found = [_CocoFile(file, root, side) for file, side in _sides(root, files).items()]
+        files = [data] if data.is_file() else coco_files(data, _has_sign)
+        root = root_of(data)
+        found = [_CocoFile(file, root, side) for file, side in file_sides(root, files).items()]
         annotations, doubles = separate(a for file in found for a in file.annotations())
         omissions = [omission for file in found for omission in file.omissions] + doubles
         notes = [note for file in found for note in file.notes()]
         if len({file.skeleton for file in found}) > 1:
-            raise DataError(f"the keypoint files of {root} do not have the same keypoints")
+            raise DataError(f"the COCO files of {root} do not have the same keypoints")
         if not annotations:
             raise nothing_left(root, omissions, notes)
         if data.is_dir():  # beside one file of several lie the pictures of the others
@@ -86,15 +86,13 @@ class _CocoFile:
 
     def __init__(self, file: Path, root: Path, side: Split | None) -> None:
         self._file, self._root, self._side = file, root, side
-        content = _load(file)
-        _check_unique(file, "image", [entry["id"] for entry in content["images"]])
-        _check_unique(file, "annotation", [a["id"] for a in content["annotations"] if "id" in a])
+        content = load_coco(file)
+        check_unique(file, "image", [entry["id"] for entry in content["images"]])
+        check_unique(file, "annotation", [a["id"] for a in content["annotations"] if "id" in a])
         self._images = {entry["id"]: str(entry.get("file_name", "")) for entry in content["images"]}
         self._people: Sequence[Mapping[str, Any]] = content["annotations"]
         self._category, self.skeleton = _category(file, content["categories"])
-        places = (".", "images", file.stem.rpartition("_")[2])
-        folders = (*places, f"images/{places[-1]}")
-        self.paths = {key: find_picture(root, n, folders) for key, n in self._images.items()}
+        self.paths = picture_paths(root, file, self._images)
         self.omissions: list[Omission] = []
         self._skipped: Counter[str] = Counter()
 
@@ -102,7 +100,7 @@ class _CocoFile:
         """Every usable person; fills ``omissions``."""
         settled, skipped = set(), set()
         for person in self._people:
-            key = _key(person.get("image_id"))
+            key = key_of(person.get("image_id"))
             if key not in self._images:
                 named = f"{self._file.name} annotation {person.get('id', '?')}"
                 reason = f"there is no image with the id {person.get('image_id')!r}"
@@ -168,36 +166,6 @@ class _CocoFile:
         )
 
 
-def _load(file: Path) -> Mapping[str, Any]:
-    content = load_json(file)
-    lists = content if isinstance(content, dict) else {}
-    missing = [
-        name
-        for name in LISTS
-        if not isinstance(lists.get(name), list)
-        or not all(isinstance(entry, dict) for entry in lists[name])
-    ]
-    if missing:
-        raise DataError(f"{file} lacks the lists {', '.join(missing)} of a COCO file")
-    if any(_key(entry.get("id")) is None for entry in lists["images"]):
-        raise DataError(f"{file}: an image has no id")
-    if any("id" in entry and _key(entry["id"]) is None for entry in lists["annotations"]):
-        raise DataError(f"{file}: the id of an annotation is neither a number nor a text")
-    return lists
-
-
-def _key(value: Any) -> int | float | str | None:
-    """An id; None for what cannot be one."""
-    return value if isinstance(value, int | float | str) else None
-
-
-def _check_unique(file: Path, kind: str, keys: Sequence[Any]) -> None:
-    twice = [key for key, count in Counter(keys).items() if count > 1]
-    if twice:
-        shown = ", ".join(map(str, twice[:EXAMPLES]))
-        raise DataError(f"{file}: {len(twice)} {kind} ids occur more than once, such as {shown}")
-
-
 def _category(file: Path, categories: Sequence[Mapping[str, Any]]) -> tuple[Any, Skeleton]:
     """Id and points of the one category that has points."""
     named = [category for category in categories if category.get("keypoints")]
@@ -234,44 +202,9 @@ def _area(person: Mapping[str, Any]) -> dict[str, str]:
     return {AREA: f"{area:.8g}"} if is_number(area) and area > 0 else {}
 
 
-def _sides(root: Path, files: Sequence[Path]) -> dict[Path, Split | None]:
-    """The side of each file by its name; a file alone has none."""
-    if len(files) == 1:
-        return {files[0]: None}
-    if not files:
-        raise DataError(f"{root} holds no JSON file with keypoints")
-    sides = {file: _side(file) for file in files}
-    if None in sides.values() or len(set(sides.values())) < len(files):
-        names = ", ".join(file.name for file in files)
-        raise DataError(
-            f"{root} holds several keypoint files ({names}), whose names do not all say a side "
-            "of the split, or say one twice: give the path of one of them"
-        )
-    return sides
-
-
-def _side(file: Path) -> Split | None:
-    words = file.stem.lower().replace("-", "_").split("_")
-    found = [SPLIT_NAMES.get(word.rstrip("0123456789")) for word in words]
-    return next((side for side in reversed(found) if side), None)
-
-
-def _files(folder: Path) -> list[Path]:
-    """JSON files with keypoints in the folder, or in its folder ``annotations``."""
-    if not folder.is_dir():
-        return []
-    for place in (folder, folder / "annotations"):
-        files = sorted(place.glob("*.json"))
-        found = [path for path in files if _has_sign(path)] if len(files) <= MAX_FILES else []
-        if found:
-            return found
-    return []
-
-
 def _has_sign(file: Path) -> bool:
     """Whether a JSON file looks like COCO and speaks of keypoints, in its name or at an end."""
-    lists = [f'"{name}"'.encode() for name in LISTS]
-    if not begins_with_any(file, lists, end=True):
+    if not looks_like_coco(file):
         return False
     return "keypoints" in file.stem.lower() or begins_with_any(file, [SIGN], end=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from headstart.config import DatasetOptions
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, DataListing, Omission, Split
 
 IMAGE = "image"
@@ -37,7 +38,7 @@ class CsvTable:
     priority = 20
     layout = "a CSV file (or a folder with one) with a column 'image' and one for the target"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """A CSV file, or a folder with exactly one that has a column ``image``."""
         if data.is_file():
             return data.suffix.lower() in (".csv", ".tsv")

@@ -13,6 +13,7 @@ from headstart.config import DatasetOptions
 from headstart.data.poses import POINTS, nothing_left, points_text
 from headstart.errors import DataError
 from headstart.runtime.images import is_image_path, iter_images
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, DataListing, Omission, Skeleton
 
 CALIBRATION = "rgb.cal"
@@ -72,7 +73,7 @@ class HeadPose:
     priority = 41
     layout = "Biwi head pose: 01/rgb.cal, 01/frame_00003_rgb.png and 01/frame_00003_pose.txt"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """Some folder has a calibration and a pose, by their names."""
         return any(_has_pose(folder) for folder in _recordings(data))
 

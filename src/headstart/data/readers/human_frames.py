@@ -25,6 +25,7 @@ from headstart.data.poses import (
 )
 from headstart.errors import DataError
 from headstart.runtime.images import is_image_path, iter_images
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, Box, DataListing, Omission, Skeleton, Split
 
 KEYS = ("keypoints_2d", "joints_2d", "pose_2d")
@@ -71,7 +72,7 @@ class HumanFrames:
     priority = 42
     layout = "frames with a JSON file each that holds keypoints_2d: S1/walking/0001.jpg and .json"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """Some picture has a JSON file of its name that speaks of points."""
         if not data.is_dir():
             return False

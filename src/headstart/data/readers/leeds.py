@@ -21,6 +21,7 @@ from headstart.data.poses import (
 )
 from headstart.errors import DataError
 from headstart.runtime.images import is_image_path
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, DataListing, Omission, Skeleton, Split
 
 NAMES = (
@@ -57,7 +58,7 @@ class Leeds:
     priority = 43
     layout = "Leeds Sports Pose: joints.mat beside images/im0001.jpg and so on"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """``joints.mat`` with a numbered picture, by their names."""
         root = _root(data)
         return root is not None and bool(_pictures(root))

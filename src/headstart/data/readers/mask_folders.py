@@ -14,6 +14,7 @@ from headstart.config import DatasetOptions
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
 from headstart.runtime.images import is_image_path, iter_images
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, DataListing, Omission, Split
 
 FIELD = "mask"
@@ -91,7 +92,7 @@ class MaskFolders:
         "x.jpg beside x_mask.png"
     )
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """Some picture has a mask."""
         if not data.is_dir():
             return False

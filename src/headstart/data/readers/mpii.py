@@ -28,6 +28,7 @@ from headstart.data.poses import (
     strays,
 )
 from headstart.errors import DataError
+from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import Annotation, Box, DataListing, Omission, Skeleton, Split
 
 NAMES = (
@@ -93,7 +94,7 @@ class Mpii:
     priority = 44
     layout = "MPII Human Pose: mpii_human_pose_v1_u12_1.mat or annot/train.json beside images/"
 
-    def claims(self, data: Path) -> bool:
+    def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """One of the two kinds of files, by their names and the first bytes of a JSON file."""
         if data.is_file():
             return _is_mat(data) or (_json_side(data) is not None and _has_joints(data))

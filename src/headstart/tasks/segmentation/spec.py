@@ -144,8 +144,8 @@ class SegmentationSpec(TaskSpec):
     class_files: tuple[str, ...] = ("classes.txt", "codes.txt", "class_dict.csv", "labelmap.txt")
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
-        """A field ``mask``."""
-        return 0.95 if FIELD in field_names(fields) else 0.0
+        """A field ``mask``; it says more than names of classes beside it do."""
+        return 0.97 if FIELD in field_names(fields) else 0.0
 
     def parse(
         self,
