@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
+from headstart.jobs.check_job import check
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.progress import Progress, QuietProgress
@@ -15,7 +16,7 @@ from headstart.progress import Progress, QuietProgress
 if TYPE_CHECKING:
     from headstart.jobs.train_job import TrainResult
 
-__all__ = ["cache", "evaluate", "load_model", "predict", "train"]
+__all__ = ["cache", "check", "evaluate", "load_model", "predict", "train"]
 
 
 def train(
