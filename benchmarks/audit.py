@@ -4,7 +4,8 @@ Plants into a temporary copy of class folders: changed copies of pictures on ano
 split, random wrong labels, and one broken file of each kind. Pictures that are accused although
 nothing was planted are listed: look at them before calling them false.
 
-Usage: python benchmarks/audit.py DATA [--copies N] [--wrong SHARE] [--seed N] [--page FILE] [--json]
+Usage: python benchmarks/audit.py DATA [--copies N] [--wrong SHARE] [--seed N] [--page FILE]
+                                  [--json]
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def plant_labels(root: Path, share: float, random: np.random.Generator) -> set[s
 def plant_files(root: Path, random: np.random.Generator) -> dict[str, str]:
     """Writes one broken or odd file of each kind; the check that must name it, by name."""
     folder = next(path for path in sorted((root / "train").iterdir()) if path.is_dir())
-    model = sorted(folder.glob("*.jpg"))[0]
+    model = min(folder.glob("*.jpg"))
     content = model.read_bytes()
     with Image.open(model) as opened:
         image = opened.convert("RGB")
@@ -138,7 +139,9 @@ def compare(result: Any, copies: dict[str, str], wrong: set[str], bad: dict[str,
     pairs = [pair for pair in copies.items() if any(set(pair) <= found for found in sets)]
     leaks = [set(i.images) for i in result.issues if i.check == "split-leak"]
     planted = set(copies) | set(copies.values())
-    others = sorted({image for found in sets for image in found} - planted - set(bad))
+    # The sound picture that the broken files were made of is no false accusation.
+    accused = {image for found in sets if found.isdisjoint(bad) for image in found}
+    others = sorted(accused - planted)
     ranking = [i.images[0] for i in result.issues if i.check == "suspicious-label"]
     reach = round(REACH * result.n_images)
     named = {(i.check, image) for i in result.issues for image in i.images}

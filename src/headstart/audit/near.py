@@ -83,7 +83,9 @@ def find_copies(thumbnails: npt.NDArray[np.uint8], features: Floats) -> list[Cop
 def _hash_candidates(thumbnails: npt.NDArray[np.uint8]) -> set[tuple[int, int]]:
     """Pairs whose perceptual hashes are close, one of them perhaps mirrored."""
     plain = np.stack([_bits(Image.fromarray(t)) for t in thumbnails])
-    mirrored = np.stack([_bits(Image.fromarray(np.ascontiguousarray(t[:, ::-1]))) for t in thumbnails])
+    mirrored = np.stack(
+        [_bits(Image.fromarray(np.ascontiguousarray(t[:, ::-1]))) for t in thumbnails]
+    )
     limit = 1.0 - 2.0 * HASH_DISTANCE / plain.shape[1]
     scale = plain.shape[1] ** 0.5
     return _closest(plain / scale, plain / scale, limit) | _closest(

@@ -68,8 +68,10 @@ def check(
 def _summary(result: CheckResult) -> str:
     counts = {severity: result.count(severity) for severity in SEVERITIES}
     lines = [
-        f"{result.n_images} pictures: {counts['error']} errors, {counts['warning']} warnings, "
-        f"{counts['info']} notes"
+        (
+            f"{result.n_images} pictures: {counts['error']} errors, {counts['warning']} warnings, "
+            f"{counts['info']} notes"
+        )
     ]
     kinds = Counter((issue.severity, issue.check) for issue in result.issues)
     for (severity, name), count in kinds.items():

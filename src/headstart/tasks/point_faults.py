@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.tasks.inspection import Issue, Labelled
-from headstart.tasks.points import PointSchema, Points, PointsTarget
+from headstart.tasks.points import Points, PointSchema, PointsTarget
 
 USUAL = 0.97
 """From this share of the pictures on, the order of a pair counts as what it always is."""
