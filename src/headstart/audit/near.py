@@ -71,7 +71,7 @@ def find_copies(thumbnails: npt.NDArray[np.uint8], features: Floats) -> list[Cop
     if len(thumbnails) < 2:
         return []
     pairs = sorted(_hash_candidates(thumbnails) | _feature_candidates(features))
-    copies = []
+    copies: list[Copy] = []
     pictures = thumbnails.astype(np.float32)
     fine = pictures - gaussian_filter(pictures, (0, FINE_SIGMA, FINE_SIGMA))
     for start in range(0, len(pairs), CHUNK):
@@ -122,7 +122,7 @@ def _closest(rows: Floats, columns: Floats, limit: float) -> set[tuple[int, int]
 
 def _verified(pictures: Floats, fine: Floats, pairs: npt.NDArray[np.intp]) -> Iterator[Copy]:
     """Those of the pairs (m, 2) that are copies."""
-    best = np.full(len(pairs), -1.0, dtype=np.float32)
+    best: Floats = np.full(len(pairs), -1.0, dtype=np.float32)
     flipped = np.zeros(len(pairs), dtype=bool)
     # Either may be cropped out of the other: what is missing of one cannot be aligned to.
     for order in ((0, 1), (1, 0)):
@@ -130,7 +130,7 @@ def _verified(pictures: Floats, fine: Floats, pairs: npt.NDArray[np.intp]) -> It
         for mirror in (False, True):
             score = _agreement(pictures, fine, moving, fixed, mirror)
             flipped = np.where(score > best, mirror, flipped)
-            best = np.maximum(best, score)
+            best = np.asarray(np.maximum(best, score))
     for (first, second), score, mirror in zip(pairs, best, flipped, strict=True):
         if score >= FINE:
             yield Copy(int(first), int(second), float(score), bool(mirror))

@@ -40,8 +40,8 @@ def _upright(item: Labelled) -> Points:
 def _outside(item: Labelled, schema: PointSchema) -> str:
     xy = _upright(item)
     height, width = item.frame.size
-    beyond = (xy < -0.5) | (xy >= (width - 0.5, height - 0.5))
-    names = [name for name, out in zip(schema.names, beyond.any(axis=1), strict=True) if out]
+    beyond = ((xy < -0.5) | (xy >= (width - 0.5, height - 0.5))).tolist()
+    names = [name for name, out in zip(schema.names, beyond, strict=True) if any(out)]
     if not names:
         return ""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -67,10 +67,10 @@ def _all_swapped(labelled: Sequence[Labelled], signs: npt.NDArray[np.float64]) -
         Issue(
             "left-right-swapped",
             "warning",
-            (labelled[at].image,),
+            (labelled[int(at)].image,),
             "left and right of most pairs of points stand the other way round than elsewhere",
         )
-        for at in np.flatnonzero(agreement < -0.5 * np.abs(signs[0:]).sum(axis=1))
+        for at in np.flatnonzero(agreement < -0.5 * np.abs(signs).sum(axis=1))
     ]
 
 
@@ -96,7 +96,7 @@ def _one_swapped(
         names = f"{schema.names[first]} and {schema.names[second]}"
         text = f"{names} stand the other way round than its other pairs of points: swapped?"
         issues += [
-            Issue("left-right-swapped", "warning", (labelled[at].image,), text)
+            Issue("left-right-swapped", "warning", (labelled[int(at)].image,), text)
             for at in np.flatnonzero(relative == -usual)
         ]
     return issues

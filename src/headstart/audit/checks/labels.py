@@ -11,7 +11,7 @@ import numpy.typing as npt
 from headstart import tasks
 from headstart.audit.material import Check, Material
 from headstart.errors import needing_extra
-from headstart.tasks.inspection import Issue
+from headstart.tasks.inspection import Issue, Severity
 
 ORDER = 3
 
@@ -91,7 +91,7 @@ class SuspiciousLabel:
             SEED,
         )
         for doubt in doubts or ():
-            severity = "warning" if doubt.sure else "info"
+            severity: Severity = "warning" if doubt.sure else "info"
             yield Issue(self.name, severity, (chosen[doubt.at].image,), doubt.text)
 
 
