@@ -1,8 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
 The verbs of the command line are functions here: ``train``, ``predict``, ``evaluate``,
-``split``, ``show``, ``cache``. They are loaded when they are first used, so that importing the
-package costs nothing.
+``split``, ``show``, ``check``, ``cache``. They are loaded when they are first used, so that importing
+the package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.jobs import cache, evaluate, load_model, predict, show, split, train
+    from headstart.jobs import cache, check, evaluate, load_model, predict, show, split, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "cache", "evaluate", "load_model", "predict", "show", "split", "train"]
+__all__ = [
+    "__version__",
+    "cache",
+    "check",
+    "evaluate",
+    "load_model",
+    "predict",
+    "show",
+    "split",
+    "train",
+]
 
-_JOBS = frozenset({"cache", "evaluate", "load_model", "predict", "show", "split", "train"})
+_JOBS = frozenset({"cache", "check", "evaluate", "load_model", "predict", "show", "split", "train"})
 
 
 def __getattr__(name: str) -> Any:

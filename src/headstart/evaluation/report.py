@@ -1,4 +1,4 @@
-"""``report.html``, made from ``report.json``: one file without scripts that loads nothing."""
+"""Pages about a run or a data set: each is one file without scripts that loads nothing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,24 @@ CHART = (560, 160)
 
 
 def render_report(report: Mapping[str, Any], root: Path, drawn: Path) -> str:
-    """Makes the page.
+    """Makes the page of a run.
 
     Args:
         report: the content of ``report.json``.
         root: folder that the pictures' names are relative to.
         drawn: folder with the pictures of ``report["drawn"]``.
+    """
+    return render_page("report", report, root, drawn)
+
+
+def render_page(template: str, report: Mapping[str, Any], root: Path, drawn: Path) -> str:
+    """Makes a page out of one of the templates beside this file.
+
+    Args:
+        template: its name without ending.
+        report: what it shows: ``name``, ``findings`` and what else it names.
+        root: folder that the pictures' names are relative to.
+        drawn: folder with the pictures of ``report["drawn"]``, where findings compare pictures.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("headstart.evaluation"),
@@ -43,7 +55,7 @@ def render_report(report: Mapping[str, Any], root: Path, drawn: Path) -> str:
         chart=chart,
         heat=heat,
     )
-    return environment.get_template("report.html.j2").render(report=report)
+    return environment.get_template(f"{template}.html.j2").render(report=report)
 
 
 def thumbnail(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
+from headstart.jobs.check_job import check
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.jobs.split_job import split
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from headstart.jobs.show_job import ShowResult
     from headstart.jobs.train_job import TrainResult
 
-__all__ = ["cache", "evaluate", "load_model", "predict", "show", "split", "train"]
+__all__ = ["cache", "check", "evaluate", "load_model", "predict", "show", "split", "train"]
 
 
 def train(

@@ -20,8 +20,8 @@ from headstart.errors import UnreadableImageError
 from headstart.types import Frame, ImageArray, Size
 
 EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
-    | {".tif", ".tiff", ".webp"}
+    {".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"}
+    | {".ppm", ".tif", ".tiff", ".webp"}
 )
 """Endings of files that are taken for pictures (compared in lower case)."""
 
@@ -37,6 +37,9 @@ _quiet_filters = warnings.catch_warnings()
 
 _PADDING = "\0 "
 """Behind texts in EXIF."""
+
+_HEIF_SUFFIXES = frozenset({".heic", ".heif"})
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"})
 
 _WIDE_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
 _ALPHA_BACKGROUND = (255, 255, 255)
@@ -86,7 +89,7 @@ def read_image(
         with _without_warnings():
             if isinstance(source, Image.Image):
                 return _to_rgb(source, None, white_level)
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            with _opened(source) as image:
                 return _to_rgb(image, at_least, white_level)
     except UnreadableImageError:
         raise
@@ -103,13 +106,14 @@ def measure(source: Path | bytes) -> Frame:
         UnreadableImageError: the file has no header of a picture.
     """
     try:
-        stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        with _without_warnings(), Image.open(stream) as image:
+        with _without_warnings(), _opened(source) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             # Pillow's exif_transpose leaves a picture with any other value as it is.
             orientation = orientation if orientation in range(1, 9) else 1
             size = image.size if orientation >= 5 else image.size[::-1]
             return Frame(size, orientation)
+    except UnreadableImageError:
+        raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
 
@@ -151,14 +155,61 @@ def deepest_value(content: bytes) -> int | None:
         UnreadableImageError: the file cannot be decoded.
     """
     try:
-        with _without_warnings(), Image.open(io.BytesIO(content)) as image:
+        with _without_warnings(), _opened(content) as image:
             if image.mode not in _WIDE_MODES or image.width * image.height > MAX_PIXELS:
                 return None
             values = np.asarray(image)
             largest = float(values.max(initial=0, where=np.isfinite(values)))
             return min(math.ceil(largest), 2**62)
+    except UnreadableImageError:
+        raise
     except Exception as error:  # Pillow's decoders raise many kinds for damaged files
         raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+def describe_file(path: Path) -> tuple[str, bool]:
+    """Format of a picture file in Pillow's words (``JPEG``), and whether it is animated.
+
+    Raises:
+        UnreadableImageError: the file has no header of a picture.
+    """
+    try:
+        with _without_warnings(), _opened(path) as image:
+            return image.format or "", bool(getattr(image, "is_animated", False))
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds for damaged files
+        raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
+
+
+def format_of(suffix: str) -> str:
+    """The format that a file's ending promises, in Pillow's words; empty where it promises none."""
+    if suffix.lower() in _HEIF_SUFFIXES:
+        return "HEIF"
+    return Image.registered_extensions().get(suffix.lower(), "")
+
+
+def _opened(source: str | Path | bytes) -> Image.Image:
+    """Opens a file; those of iPhones with the extra ``heic``."""
+    try:
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    except UnidentifiedImageError:
+        start = source[:12] if isinstance(source, bytes) else _first_bytes(Path(source))
+        if start[4:8] != b"ftyp" or start[8:12] not in _HEIF_BRANDS:
+            raise
+    try:
+        import pi_heif
+    except ModuleNotFoundError as error:
+        raise UnreadableImageError(
+            'is HEIC, which needs the extra heic: pip install "headstart[heic]"'
+        ) from error
+    pi_heif.register_heif_opener()
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(12)
 
 
 @contextlib.contextmanager

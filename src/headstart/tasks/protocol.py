@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.config import DatasetOptions
+from headstart.tasks.inspection import Doubt, Issue, Labelled
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.types import (
     Annotation,
@@ -159,6 +160,17 @@ class TaskSpec(Protocol):
             A ``Prediction`` for each picture.
         """
 
+    def inspect(self, labelled: Sequence[Labelled], schema: Any) -> list[Issue]:
+        """What is odd about targets that can be parsed; most tasks have nothing to add."""
+        return []
+
+    def contradicts(self, schema: Any, first: Any, second: Any) -> bool:
+        """Whether two targets cannot both be right for copies of one picture.
+
+        A copy may be cropped, mirrored, or the next frame of a film.
+        """
+        return bool(self.target_to_json(schema, first) != self.target_to_json(schema, second))
+
     def truth(self, schema: Any, target: Any) -> Any:
         """The prediction of a perfect model, so that a target can be drawn like one."""
 
@@ -243,6 +255,28 @@ class TaskScorer(Protocol):
         Returns:
             The metric's name and value, or None where there are too few pictures for five folds or
             the head does not take pooled features.
+        """
+        return None
+
+    def doubts(
+        self,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[Any],
+        groups: Sequence[str],
+        schema: Any,
+        seed: int,
+    ) -> list[Doubt] | None:
+        """Labels that a simple head contradicts that was fitted to the other pictures.
+
+        Args:
+            features: pooled, (n, channels).
+            targets: of the same n pictures.
+            groups: pictures of one group are never on both sides of a fold.
+            schema: of the data.
+            seed: of the folds.
+
+        Returns:
+            Most suspicious first; None where the task has no such test or too few pictures.
         """
         return None
 

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.tasks import metrics
 from headstart.tasks.classification.spec import ClassSchema
+from headstart.tasks.inspection import Doubt
 from headstart.tasks.protocol import Calibration, TaskScorer
 from headstart.types import Finding, Metric, Outputs, Record
 
@@ -135,6 +136,19 @@ class ClassificationScorer(TaskScorer):
         if metrics.has_groups(records):
             return "accuracy", metrics.bootstrap(lambda at: float(correct[at].mean()), records)
         return "accuracy", metrics.proportion(correct)
+
+    def doubts(
+        self,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[int],
+        groups: Sequence[str],
+        schema: ClassSchema,
+        seed: int,
+    ) -> list[Doubt] | None:
+        """Labels that another class beats out of fold."""
+        from headstart.tasks.classification.doubts import label_doubts
+
+        return label_doubts(features, np.array(targets), groups, schema.classes, seed)
 
 
 def confusion(truth: Indices, guess: Indices, classes: int) -> Indices:

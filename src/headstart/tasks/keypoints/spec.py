@@ -10,7 +10,9 @@ from PIL import Image
 
 from headstart.config import DatasetOptions
 from headstart.tasks.fields import field_names
+from headstart.tasks.inspection import Issue, Labelled
 from headstart.tasks.keypoints.heatmaps import SIGMA, STRIDE, peaks
+from headstart.tasks.point_faults import inspect_points
 from headstart.tasks.points import (
     FIELD,
     PointSchema,
@@ -59,6 +61,14 @@ class KeypointsSpec(TaskSpec):
     def fit(self, target: PointsTarget, frame: Frame, options: DatasetOptions) -> PointsTarget:
         """Points are turned with the picture."""
         return fit_points(target, frame)
+
+    def inspect(self, labelled: Sequence[Labelled], schema: PointSchema) -> list[Issue]:
+        """Points outside of the picture, left and right swapped."""
+        return inspect_points(labelled, schema)
+
+    def contradicts(self, schema: PointSchema, first: PointsTarget, second: PointsTarget) -> bool:
+        """Points move with every crop."""
+        return False
 
     def parts(self, schema: PointSchema) -> tuple[str, ...]:
         """The points."""

@@ -12,6 +12,8 @@ from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import captioned
 from headstart.tasks.fields import field_names
+from headstart.tasks.inspection import Issue, Labelled
+from headstart.tasks.point_faults import inspect_points
 from headstart.tasks.points import (
     FIELD,
     PointSchema,
@@ -84,6 +86,14 @@ class RegressionSpec(TaskSpec):
         if isinstance(schema, PointSchema) or isinstance(target, PointsTarget):
             return ("points",)
         return (str(int(np.searchsorted(schema.edges, target[0], side="right"))),)
+
+    def inspect(self, labelled: Sequence[Labelled], schema: Schema) -> list[Issue]:
+        """Points outside of the picture, left and right swapped."""
+        return inspect_points(labelled, schema) if isinstance(schema, PointSchema) else []
+
+    def contradicts(self, schema: Schema, first: Target, second: Target) -> bool:
+        """Points move with every crop; numbers do not."""
+        return not isinstance(schema, PointSchema) and first != second
 
     def parts(self, schema: Schema) -> tuple[str, ...]:
         """The numbers or points."""

@@ -16,6 +16,7 @@ from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import Colour, blended, colours, readable, with_legend
 from headstart.tasks.fields import field_names, pick_field
+from headstart.tasks.inspection import Issue, Labelled
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
 from headstart.tasks.segmentation.codings import choose
 from headstart.tasks.segmentation.masks import Coding, MaskFacts, problem, read_mask, survey
@@ -38,6 +39,9 @@ STRIDE = 4
 
 OVERLAY = 0.5
 """Share of the classes' colours in a drawn picture."""
+
+EMPTY_SHARE = 0.2
+"""Where more masks than this hold a single class, pictures of one class are what is meant."""
 
 Indices = npt.NDArray[np.uint8]
 """(h, w), uint8: index of a class, or ``IGNORED``."""
@@ -203,6 +207,25 @@ class SegmentationSpec(TaskSpec):
         return tuple(
             name for name, count in zip(schema.classes, target.counts, strict=False) if count
         )
+
+    def inspect(self, labelled: Sequence[Labelled], schema: MaskSchema) -> list[Issue]:
+        """Masks that hold a single class, where most hold several."""
+        single = [item for item in labelled if len(self.strata(schema, item.target)) == 1]
+        if len(single) > EMPTY_SHARE * len(labelled):
+            return []
+        return [
+            Issue(
+                "empty-mask",
+                "warning",
+                (item.image,),
+                f"its mask holds nothing but {self.strata(schema, item.target)[0]}",
+            )
+            for item in single
+        ]
+
+    def contradicts(self, schema: MaskSchema, first: MaskTarget, second: MaskTarget) -> bool:
+        """Masks move with every crop."""
+        return False
 
     def parts(self, schema: MaskSchema) -> tuple[str, ...]:
         """The classes."""
