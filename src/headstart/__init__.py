@@ -1,7 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
-The verbs of the command line are functions here: ``train``, ``predict``, ``evaluate``,
-``cache``. They are loaded when they are first used, so that importing the package costs nothing.
+The verbs of the command line are functions here: ``train``, ``lr_find``, ``predict``,
+``evaluate``, ``cache``. They are loaded when they are first used, so that importing the package
+costs nothing.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.jobs import cache, evaluate, load_model, predict, train
+    from headstart.jobs import cache, evaluate, load_model, lr_find, predict, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "cache", "evaluate", "load_model", "predict", "train"]
+__all__ = ["__version__", "cache", "evaluate", "load_model", "lr_find", "predict", "train"]
 
-_JOBS = frozenset({"cache", "evaluate", "load_model", "predict", "train"})
+_JOBS = frozenset({"cache", "evaluate", "load_model", "lr_find", "predict", "train"})
 
 
 def __getattr__(name: str) -> Any:

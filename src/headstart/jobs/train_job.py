@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,9 @@ PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "pytorch-lightnin
 
 FREE_SETTINGS = frozenset({"data", "cache_size"})
 """Settings that may differ when a run is resumed: they do not change the model."""
+
+Timed = Callable[[str], AbstractContextManager[Any]]
+"""Measures a step by its name, as ``RunFolder.timed`` does."""
 
 OUT_OF_FOLD_BELOW = 500
 """With fewer pictures than this a cross-validated score stands beside the test score."""
@@ -122,8 +126,8 @@ def run_training(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Material:
-    """What a plan is made for.
+class Material:
+    """What a plan is made for, and what trains on it.
 
     Attributes:
         config: settled.
@@ -132,6 +136,9 @@ class _Material:
         network: before training.
         maker: makes the views.
         images: the decoded pictures.
+        preprocess: the resize rule.
+        start: the model that training goes on from, if any.
+        initialised: whether the head needs no further start.
     """
 
     config: TrainConfig
@@ -140,6 +147,27 @@ class _Material:
     network: Network
     maker: ViewMaker
     images: ImageCache
+    preprocess: Preprocess
+    start: WarmStart | None
+    initialised: bool
+
+    def probe(self) -> Probe:
+        """Measures this machine on the material."""
+        return Probe(self.config, self.network, self.manifest, self.maker, self.images)
+
+    def phases(self, run: Path, plan: Plan, views: StoredViews | LiveViews) -> Phases:
+        """What trains the network."""
+        learner = tasks.learner(self.manifest.task)
+        return Phases(
+            run, self.config, plan, self.manifest, self.network, views, learner, self.initialised
+        )
+
+    def plan(self, probe: Probe, elapsed: Callable[[], float]) -> Plan:
+        """A new plan; ``elapsed`` gives the seconds spent so far."""
+        defaults = tasks.learner(self.manifest.task).defaults(self.manifest.schema)
+        return make_plan(
+            self.config, self.manifest, self.network, defaults, probe, self.missing, elapsed
+        )
 
     def views(self, plan: Plan) -> StoredViews | LiveViews:
         """Where training takes its views from."""
@@ -161,11 +189,39 @@ class _Material:
 
 
 def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
+    material = gather(config, run.splits, progress, run.timed)
+    probe = material.probe()
+    plan = _plan(run, material, probe)
+    views = prepare_views(material, plan, probe, progress, run.timed)
+    # Its threads would compete with torch's in training.
+    del probe
+    config, manifest = material.config, material.manifest
+    with run.timed("training"):
+        phases = material.phases(run.path, plan, views)
+        out_of_fold = _out_of_fold(manifest, phases, config.seed)
+        phases.train(progress)
+    preprocess, network, start = material.preprocess, material.network, material.start
+    inputs = RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold, start)
+    deliver(inputs, progress)
+    make_room(cache_dir(), config.cache_size, progress)
+
+
+def gather(
+    config: TrainConfig, recorded: Path, progress: Progress, timed: Timed = nullcontext
+) -> Material:
+    """Reads the pictures and builds the network.
+
+    Args:
+        config: as it was given.
+        recorded: ``splits.csv`` of a run that goes on; need not exist.
+        progress: told what was found.
+        timed: measures the step that it is given the name of.
+    """
     # Before the pictures are read, which can take minutes.
     start = read_start(config)
     backbone = load_backbone(config.backbone, file=config.weights)
-    with run.timed("decode"):
-        config, manifest, cache = _read_data(run, config, backbone, progress)
+    with timed("decode"):
+        config, manifest, cache = _read_data(recorded, config, backbone, progress)
     progress.say(describe_data(manifest))
     sides = split.splits_table(manifest)
     if start is not None:
@@ -173,34 +229,33 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
     network, initialised = _build(config, manifest, backbone, start)
     preprocess = _preprocess(config, manifest)
     maker = _maker(config, manifest, preprocess)
-    material = _Material(config, manifest, sides, network, maker, cache)
-    probe = Probe(config, network, manifest, maker, cache)
-    plan = _plan(run, material, probe)
+    return Material(config, manifest, sides, network, maker, cache, preprocess, start, initialised)
+
+
+def prepare_views(
+    material: Material,
+    plan: Plan,
+    probe: Probe,
+    progress: Progress,
+    timed: Timed = nullcontext,
+) -> StoredViews | LiveViews:
+    """Tells the plan and stores the views that it needs and that are not stored yet."""
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
     engine = probe.opened(plan.engine, plan.split_stage)
-    with run.timed("features"):
+    with timed("features"):
         views = material.views(plan)
         if isinstance(views, StoredViews):
             wanted = material.wanted(plan)
             todo = views.missing(wanted)
             to_come = plan.store_bytes * len(todo) // max(1, len(wanted))
-            make_room(cache_dir(), config.cache_size, progress, to_come)
-            views.compute(todo, cache, progress, engine)
-    # Its threads would compete with torch's in training.
-    del engine, probe
-    learner = tasks.learner(manifest.task)
-    with run.timed("training"):
-        phases = Phases(run.path, config, plan, manifest, network, views, learner, initialised)
-        out_of_fold = _out_of_fold(manifest, phases, config.seed)
-        phases.train(progress)
-    inputs = RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold, start)
-    deliver(inputs, progress)
-    make_room(cache_dir(), config.cache_size, progress)
+            make_room(cache_dir(), material.config.cache_size, progress, to_come)
+            views.compute(todo, material.images, progress, engine)
+    return views
 
 
 def _read_data(
-    run: RunFolder, config: TrainConfig, backbone: Backbone, progress: Progress
+    recorded: Path, config: TrainConfig, backbone: Backbone, progress: Progress
 ) -> tuple[TrainConfig, Manifest, ImageCache]:
     """The pictures, and the configuration with what depends on their task and size."""
     overrides = {"normalise_by": config.normalise_by}
@@ -215,8 +270,8 @@ def _read_data(
     cache = ImageCache(cache_dir(), settled(config.image_size))
     manifest = look_into(parsed, cache, progress)
     cut_regions(manifest.records, cache, _preprocess(config, manifest), progress)
-    if run.splits.is_file():
-        return config, split.apply_table(manifest, run.splits), cache
+    if recorded.is_file():
+        return config, split.apply_table(manifest, recorded), cache
     return config, split.assign_splits(manifest), cache
 
 
@@ -259,22 +314,12 @@ def _build(
     return network.to(memory_format=torch.channels_last), adopted
 
 
-def _plan(run: RunFolder, material: _Material, probe: Probe) -> Plan:
+def _plan(run: RunFolder, material: Material, probe: Probe) -> Plan:
     """The run's plan; made and written, with all that it depends on, when there is none yet."""
     if run.plan.is_file():
         return Plan.from_json(read_json(run.plan))
-    config, manifest = material.config, material.manifest
-    defaults = tasks.learner(manifest.task).defaults(manifest.schema)
-    plan = make_plan(
-        config,
-        manifest,
-        material.network,
-        defaults,
-        probe,
-        material.missing,
-        lambda: run.seconds,
-    )
-    settled = config.model_copy(update=plan.settings())
+    plan = material.plan(probe, lambda: run.seconds)
+    settled = material.config.model_copy(update=plan.settings())
     write_text(run.config, settled.to_yaml())
     write_text(run.splits, material.sides)
     write_json(run.path / "environment.json", _environment(plan))
