@@ -1,8 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
-The verbs of the command line are functions here: ``train``, ``predict``, ``evaluate``,
-``split``, ``show``, ``check``, ``cache``. They are loaded when they are first used, so that importing
-the package costs nothing.
+The verbs of the command line are functions here: ``train``, ``lr_find``, ``predict``,
+``evaluate``, ``split``, ``show``, ``check``, ``cache``. They are loaded when they are first used,
+so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,22 +11,45 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headstart.jobs import cache, check, evaluate, load_model, predict, show, split, train
+    from headstart.jobs import (
+        cache,
+        check,
+        evaluate,
+        load_model,
+        lr_find,
+        predict,
+        show,
+        split,
+        train,
+    )
 
 __version__ = "0.1.0"
+
+_JOBS = frozenset(
+    {
+        "cache",
+        "check",
+        "evaluate",
+        "load_model",
+        "lr_find",
+        "predict",
+        "show",
+        "split",
+        "train",
+    }
+)
 __all__ = [
     "__version__",
     "cache",
     "check",
     "evaluate",
     "load_model",
+    "lr_find",
     "predict",
     "show",
     "split",
     "train",
 ]
-
-_JOBS = frozenset({"cache", "check", "evaluate", "load_model", "predict", "show", "split", "train"})
 
 
 def __getattr__(name: str) -> Any:

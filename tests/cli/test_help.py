@@ -14,7 +14,9 @@ from headstart.cli.main import run
 Captured = pytest.CaptureFixture[str]
 
 VERBS = sorted(
-    entry.name for entry in pkgutil.iter_modules(cli.__path__) if entry.name in headstart.__all__
+    entry.name.replace("_", "-")
+    for entry in pkgutil.iter_modules(cli.__path__)
+    if entry.name in headstart.__all__
 )
 
 
@@ -26,10 +28,10 @@ def output_of(capsys: Captured, *arguments: str) -> str:
 
 
 def test_verbs_are_functions_of_the_package_of_the_same_name(capsys: Captured) -> None:
-    assert VERBS == ["cache", "evaluate", "predict", "train"]
+    assert VERBS == ["cache", "evaluate", "lr-find", "predict", "train"]
     text = output_of(capsys, "--help")
     assert all(re.search(rf"^\s+{verb}\s", text, re.MULTILINE) for verb in VERBS)
-    assert all(callable(getattr(headstart, verb)) for verb in VERBS)
+    assert all(callable(getattr(headstart, verb.replace("-", "_"))) for verb in VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

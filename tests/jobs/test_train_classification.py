@@ -22,7 +22,7 @@ from headstart.data.manifest import build_manifest
 from headstart.data.split_table import apply_table
 from headstart.errors import ConfigError, DataError, RunError
 from headstart.evaluation.scoring import Scored, observe
-from headstart.jobs import train_job
+from headstart.jobs import material, train_job
 from headstart.jobs.train_job import TrainResult
 from headstart.models.backbones import load_backbone
 from headstart.progress import QuietProgress
@@ -263,7 +263,7 @@ def stored_and_real(result: TrainResult, folder: Path) -> tuple[Outputs, Outputs
         result.run / "splits.csv",
     )
     backbone = load_backbone(config.backbone)
-    network, _ = train_job._build(config, manifest, backbone, None)
+    network, _ = material._build(config, manifest, backbone, None)
     network.load_state_dict(load_state(result.model / "weights.safetensors"))
     model = headstart.load_model(result.model)
     preprocess = model.description.preprocess

@@ -15,10 +15,21 @@ from headstart.jobs.split_job import split
 from headstart.progress import Progress, QuietProgress
 
 if TYPE_CHECKING:
+    from headstart.jobs.lr_find_job import LrFindResult
     from headstart.jobs.show_job import ShowResult
     from headstart.jobs.train_job import TrainResult
 
-__all__ = ["cache", "check", "evaluate", "load_model", "predict", "show", "split", "train"]
+__all__ = [
+    "cache",
+    "check",
+    "evaluate",
+    "load_model",
+    "lr_find",
+    "predict",
+    "show",
+    "split",
+    "train",
+]
 
 
 def train(
@@ -86,6 +97,41 @@ def show(
         {**settings, "data": Path(data)},
         out=Path(out) if out is not None else None,
         count=count,
+        file=Path(config) if config is not None else None,
+        progress=progress or QuietProgress(),
+    )
+
+
+def lr_find(
+    data: str | Path,
+    *,
+    plot: str | Path | None = None,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> LrFindResult:
+    """Tries rising learning rates on the part that ``train`` would train, and suggests one.
+
+    Makes no run folder; the views that it stores are those that ``train`` uses afterwards.
+
+    Args:
+        data: folder or CSV file with pictures and labels.
+        plot: SVG file for the curve; None draws nothing.
+        config: YAML file with settings.
+        progress: told what happens; None is silent.
+        settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
+
+    Returns:
+        The suggestion and the curve.
+
+    Raises:
+        HeadstartError: something in the input is wrong; the message says what and what to do.
+    """
+    with needing_extra("Finding a learning rate", "train"):
+        from headstart.jobs.lr_find_job import find_lr
+    return find_lr(
+        {**settings, "data": Path(data)},
+        plot=Path(plot) if plot is not None else None,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
     )

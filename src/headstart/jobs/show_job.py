@@ -15,8 +15,8 @@ from headstart.config import TrainConfig, train_config
 from headstart.data.image_cache import ImageCache
 from headstart.data.loader import EpochOrder
 from headstart.errors import DataError
+from headstart.jobs.material import preprocess_of, read_data, view_maker
 from headstart.jobs.run_folder import RUNS
-from headstart.jobs.train_job import preprocess_of, read_data, view_maker
 from headstart.progress import Progress
 from headstart.storage import write_bytes
 from headstart.tasks.drawing import sheet, with_legend

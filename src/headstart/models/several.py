@@ -20,7 +20,7 @@ def check_backbones(names: Sequence[str]) -> None:
     Raises:
         ConfigError: lists every unknown name and every one that is there twice.
     """
-    problems = []
+    problems: list[str] = []
     for name in dict.fromkeys(names):
         try:
             backbone_info(name)

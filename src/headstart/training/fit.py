@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -157,20 +158,11 @@ def fit_phase(
     """
     folder = run / "checkpoints"
     if not is_finished(folder, settings.name):
-        size, seed = settings.batch_size, settings.seed
-        order = EpochOrder(
-            data.n_train,
-            data.views,
-            size,
-            seed,
-            settings.name,
-            weights=data.weights,
-            steps=settings.steps,
-        )
-        validation = plain_loader(data.val, data.n_val, size)
+        order = order_of(settings, data)
+        validation = plain_loader(data.val, data.n_val, settings.batch_size)
         steps = settings.epochs * len(order)
         resume = last_path(folder, settings.name)
-        with progress.bar(f"train {settings.name}", steps) as advance, _quiet_lightning():
+        with progress.bar(f"train {settings.name}", steps) as advance, quiet_lightning():
             keeper = EpochKeeper(
                 folder, run / "metrics.jsonl", settings, learner.higher_is_better, advance
             )
@@ -188,6 +180,19 @@ def fit_phase(
             )
     rest.load_state_dict(load_state(best_path(folder, settings.name)))
     rest.eval()
+
+
+def order_of(settings: PhaseSettings, data: PhaseData) -> EpochOrder:
+    """The order in which a phase sees its training pictures."""
+    return EpochOrder(
+        data.n_train,
+        data.views,
+        settings.batch_size,
+        settings.seed,
+        settings.name,
+        weights=data.weights,
+        steps=settings.steps,
+    )
 
 
 def _score(
@@ -212,25 +217,38 @@ def _trainer(
         mode="max" if higher_is_better else "min",
         check_on_train_epoch_end=False,
     )
-    return pl.Trainer(
-        accelerator="cpu",
-        devices=1,
-        precision=settings.precision,  # type: ignore[arg-type]
+    return silent_trainer(
+        settings.precision,
         max_epochs=settings.epochs,
         callbacks=[stopping, keeper],
         logger=TensorBoardLogger(run / "logs", name=settings.name, version=""),
         plugins=[AtomicCheckpointIO()],
+        log_every_n_steps=1,
+    )
+
+
+def silent_trainer(precision: str, **options: Any) -> pl.Trainer:
+    """Lightning's trainer, which neither prints nor writes by itself.
+
+    Args:
+        precision: of the arithmetic, in Lightning's words.
+        options: further arguments of ``pytorch_lightning.Trainer``.
+    """
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        precision=precision,  # type: ignore[arg-type]
         deterministic=True,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=1,
+        **options,
     )
 
 
 @contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Lightning's advice about workers and devices does not apply to stored maps on a CPU."""
     names = ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")
     levels = {name: logging.getLogger(name).level for name in names}

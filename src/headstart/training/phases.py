@@ -21,6 +21,7 @@ from headstart.tasks.learning import Objective
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import is_finished
 from headstart.training.fit import PhaseData, ReducedSamples, ViewSamples, fit_phase
+from headstart.training.lr_finder import RateCurve, try_rates
 from headstart.training.mixing import Mixing
 from headstart.training.module import PhaseSettings
 from headstart.training.plan import Plan
@@ -36,6 +37,9 @@ CONVEX_VIEWS = 3
 
 CONVEX_ROWS = 32_768
 """Views that the convex start is fitted to at most: with more, every n-th picture is taken."""
+
+Part = tuple[Rest, TaskLearner, PhaseSettings, PhaseData]
+"""What a phase trains, and how: the first arguments of ``fit_phase``."""
 
 LIVE_HEAD_VIEWS = 3
 """Views of each picture that the head's phase sees where none are stored: each costs a pass."""
@@ -110,8 +114,24 @@ class Phases:
     def train(self, progress: Progress) -> None:
         """Runs both phases, or what is left of them; the network holds the result."""
         plan = self._plan
-        checkpoints = self._run / "checkpoints"
-        if self._convex and self._features and not is_finished(checkpoints, HEAD_PHASE):
+        if not is_finished(self._run / "checkpoints", HEAD_PHASE):
+            self._initialise()
+        if plan.freeze_epochs:
+            fit_phase(*self._head_part(), self._run, progress)
+        if plan.epochs:
+            fit_phase(*self._finetune_part(), self._run, progress)
+
+    def find_rate(self) -> RateCurve:
+        """Tries learning rates where the plan trains: the second phase, or else the head's.
+
+        The network starts from its convex start where its head has one, and is left as it was then.
+        """
+        self._initialise()
+        return try_rates(*(self._finetune_part() if self._plan.epochs else self._head_part()))
+
+    def _initialise(self) -> None:
+        """The head's convex start, where there is one."""
+        if self._convex and self._features:
             views = min(CONVEX_VIEWS, self._features[0].views)
             step = math.ceil(len(self._targets) * views / CONVEX_ROWS)
             self._learner.initialise(
@@ -120,13 +140,13 @@ class Phases:
                 self._targets[::step],
                 self._manifest.schema,
             )
-        if plan.freeze_epochs:
-            self._train_head(progress)
-        if plan.epochs:
-            settings = self._settings(FINETUNE_PHASE, plan.epochs, plan.lr, plan.precision)
-            fit_phase(self._rest, self._learner, settings, self._data, self._run, progress)
 
-    def _train_head(self, progress: Progress) -> None:
+    def _finetune_part(self) -> Part:
+        plan = self._plan
+        settings = self._settings(FINETUNE_PHASE, plan.epochs, plan.lr, plan.precision)
+        return self._rest, self._learner, settings, self._data
+
+    def _head_part(self) -> Part:
         plan = self._plan
         if self._features is None:
             # No convex start: it trains at the rate, and as long, as a second phase would.
@@ -138,7 +158,7 @@ class Phases:
             lr = self._config.head_lr
         precision = "32-true" if self._features else plan.precision
         settings = self._settings(HEAD_PHASE, plan.freeze_epochs, lr, precision)
-        fit_phase(head, self._learner, settings, data, self._run, progress)
+        return head, self._learner, settings, data
 
     def _settings(self, name: str, epochs: int, lr: float, precision: str) -> PhaseSettings:
         config, plan = self._config, self._plan

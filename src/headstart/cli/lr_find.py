@@ -1,0 +1,65 @@
+"""``headstart lr-find``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart import jobs
+from headstart.cli.train import Backbone, StartFrom, Strategy, Task, Weights
+from headstart.progress import ConsoleProgress
+
+EXAMPLES = """Examples:
+
+  headstart lr-find photos/
+
+  headstart lr-find photos/ --plot rates.svg
+
+  headstart lr-find photos/ --config runs/photos/config.yaml --json
+"""
+
+NO_SETTINGS = frozenset({"data", "plot", "config", "as_json"})
+"""Parameters of the verb that are no field of the configuration."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("lr-find", epilog=EXAMPLES)(lr_find)
+
+
+def lr_find(
+    data: Annotated[Path, typer.Argument(help="Folder with pictures, or a CSV, as for train.")],
+    *,
+    task: Task = None,
+    backbone: Backbone = None,
+    weights: Weights = None,
+    start_from: StartFrom = None,
+    strategy: Strategy = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
+    split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
+    views: Annotated[int | None, typer.Option(help="Augmented views of each picture.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the curve into this SVG file.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with more settings; flags win over it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Suggest a learning rate."""
+    settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
+    result = jobs.lr_find(data, plot=plot, config=config, progress=ConsoleProgress(), **settings)
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), ensure_ascii=False))
+        return
+    typer.echo(
+        f"Suggested {result.setting}: {result.suggestion:.2g} (train would take {result.planned:g})"
+    )
+    if result.plot is not None:
+        typer.echo(f"Curve: {result.plot}")

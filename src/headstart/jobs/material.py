@@ -1,0 +1,271 @@
+"""From settings to what a plan is made for: pictures with sides, views, and the network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headstart import tasks
+from headstart.config import TrainConfig, train_config
+from headstart.data.augment import Augmentation
+from headstart.data.cache import make_room
+from headstart.data.image_cache import ImageCache
+from headstart.data.manifest import look_into, parse_data
+from headstart.data.near_duplicates import near_duplicates
+from headstart.data.regions import cut_regions
+from headstart.data.scan import measure_some
+from headstart.data.split import Leaks, assign_splits
+from headstart.data.split_table import apply_table, give_sides, splits_table
+from headstart.jobs.warm_start import (
+    WarmStart,
+    adopt,
+    read_start,
+    with_its_backbone,
+    without_leaks,
+)
+from headstart.models.backbones import Backbone
+from headstart.models.heads import Head
+from headstart.models.network import Network
+from headstart.models.several import check_backbones, load_backbones, own_size
+from headstart.progress import Progress
+from headstart.runtime.preprocess import Preprocess
+from headstart.storage import cache_dir, seed_from
+from headstart.tasks.learning import HeadOptions
+from headstart.training.budget import affordable_size
+from headstart.training.features import StoredViews
+from headstart.training.phases import Phases
+from headstart.training.plan import Plan, make_plan
+from headstart.training.probe import Probe, seconds_per_picture
+from headstart.training.settings import settle, settled, suit_backbones
+from headstart.training.views import PLAIN, LiveViews, MovingTargets, View, ViewMaker
+from headstart.types import Manifest, Size
+
+SHOWN_ROWS = 20
+"""Classes and left-out pictures that the terminal lists; the report lists more."""
+
+Timed = Callable[[str], AbstractContextManager[Any]]
+"""Measures a step by its name, as ``RunFolder.timed`` does."""
+
+
+def checked_config(given: Mapping[str, Any], file: Path | None) -> TrainConfig:
+    """The settings that were given, looked at before the pictures are read: that can take minutes.
+
+    Raises:
+        ConfigError: lists every invalid setting.
+    """
+    config = suit_backbones(with_its_backbone(train_config(given, file)))
+    check_backbones(config.backbones)
+    return config
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+    """What a plan is made for, and what trains on it.
+
+    Attributes:
+        config: settled.
+        manifest: the pictures that are used, with their sides.
+        sides: content of ``splits.csv``: also of pictures that an earlier model has learned from.
+        network: before training.
+        maker: makes the views.
+        images: the decoded pictures.
+        preprocess: the resize rule.
+        start: the model that training goes on from, if any.
+        initialised: whether the head needs no further start.
+    """
+
+    config: TrainConfig
+    manifest: Manifest
+    sides: str
+    network: Network
+    maker: ViewMaker
+    images: ImageCache
+    preprocess: Preprocess
+    start: WarmStart | None
+    initialised: bool
+
+    def probe(self) -> Probe:
+        """Measures this machine on the material."""
+        return Probe(self.config, self.network, self.manifest, self.maker, self.images)
+
+    def phases(self, run: Path, plan: Plan, views: StoredViews | LiveViews) -> Phases:
+        """What trains the network."""
+        learner = tasks.learner(self.manifest.task)
+        return Phases(
+            run, self.config, plan, self.manifest, self.network, views, learner, self.initialised
+        )
+
+    def plan(self, probe: Probe, elapsed: Callable[[], float]) -> Plan:
+        """A new plan; ``elapsed`` gives the seconds spent so far."""
+        defaults = tasks.learner(self.manifest.task).defaults(self.manifest.schema)
+        return make_plan(
+            self.config, self.manifest, self.network, defaults, probe, self.missing, elapsed
+        )
+
+    def views(self, plan: Plan) -> StoredViews | LiveViews:
+        """Where training takes its views from."""
+        prefix, _ = self.network.split(plan.split_stage)
+        if plan.live:
+            return LiveViews(prefix, self.maker, self.images)
+        return StoredViews(cache_dir(), prefix, self.maker, plan.engine)
+
+    def wanted(self, plan: Plan) -> list[View]:
+        """Every view that training needs."""
+        train, val = self.manifest.on("train"), self.manifest.on("val")
+        views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
+        return views + [(record, PLAIN) for record in val]
+
+    def missing(self, plan: Plan) -> int:
+        """Number of views that are not stored yet."""
+        views = self.views(plan)
+        return len(views.missing(self.wanted(plan))) if isinstance(views, StoredViews) else 0
+
+
+def gather(
+    config: TrainConfig, recorded: Path, progress: Progress, timed: Timed = nullcontext
+) -> Material:
+    """Reads the pictures and builds the network.
+
+    Args:
+        config: as it was given.
+        recorded: ``splits.csv`` of a run that goes on; need not exist.
+        progress: told what was found.
+        timed: measures the step that it is given the name of.
+    """
+    # Before the pictures are read, which can take minutes.
+    start = read_start(config)
+    backbone = load_backbones(config.backbones, weights=config.weights)
+    with timed("decode"):
+        config, manifest, cache = read_data(config, backbone, recorded, progress)
+    progress.say(describe_data(manifest))
+    sides = splits_table(manifest)
+    if start is not None:
+        manifest = without_leaks(manifest, start)
+    network, initialised = _build(config, manifest, backbone, start)
+    preprocess = preprocess_of(config, manifest)
+    maker = view_maker(config, manifest, preprocess)
+    return Material(config, manifest, sides, network, maker, cache, preprocess, start, initialised)
+
+
+def prepare_views(
+    material: Material,
+    plan: Plan,
+    probe: Probe,
+    progress: Progress,
+    timed: Timed = nullcontext,
+) -> StoredViews | LiveViews:
+    """Tells the plan and stores the views that it needs and that are not stored yet."""
+    progress.say(plan.describe())
+    torch.set_num_threads(plan.threads)
+    engine = probe.opened(plan.engine, plan.split_stage)
+    with timed("features"):
+        views = material.views(plan)
+        if isinstance(views, StoredViews):
+            wanted = material.wanted(plan)
+            todo = views.missing(wanted)
+            to_come = plan.store_bytes * len(todo) // max(1, len(wanted))
+            make_room(cache_dir(), material.config.cache_size, progress, to_come)
+            views.compute(todo, material.images, progress, engine)
+    return views
+
+
+def read_data(
+    config: TrainConfig, backbone: Backbone | None, recorded: Path | None, progress: Progress
+) -> tuple[TrainConfig, Manifest, ImageCache]:
+    """The pictures, and the configuration with what depends on their task and size.
+
+    Args:
+        config: as it was given.
+        backbone: that a budget is worked out for; None where the size does not depend on one.
+        recorded: ``splits.csv`` of a run; where it exists, sides are taken from it.
+        progress: shows bars.
+    """
+    overrides = {"normalise_by": config.normalise_by, "label_from": config.label_from}
+    parsed = parse_data(
+        config.data, task=config.task, limit=config.limit, overrides=overrides, group=config.group
+    )
+    if config.splits is not None:
+        parsed = give_sides(parsed, config.splits)
+    sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
+    learner = tasks.learner(parsed.task)
+    own = own_size(backbone) if backbone is not None else None
+    chosen = settle(config, learner, parsed.schema, sizes, own)
+    if backbone is not None and config.budget is not None and config.image_size is None:
+        size = _affordable(chosen, len(parsed.entries), backbone)
+        chosen = chosen.model_copy(update={"image_size": size})
+    config = chosen.model_copy(update={"task": parsed.task})
+    cache = ImageCache(cache_dir(), settled(config.image_size))
+    manifest = look_into(parsed, cache, progress, across_sides=True)
+    cut_regions(manifest.records, cache, preprocess_of(config, manifest), progress)
+    if recorded is not None and recorded.is_file():
+        return config, apply_table(manifest, recorded), cache
+    twins = near_duplicates([record.path for record in manifest.records], progress)
+    leaks: Leaks = "keep" if config.allow_leak else "refuse"
+    return config, assign_splits(manifest, twins, leaks), cache
+
+
+def _affordable(config: TrainConfig, pictures: int, backbone: Backbone) -> Size:
+    """The size at which the pictures can be seen within the budget."""
+    size = settled(config.image_size)
+    seconds = seconds_per_picture(backbone, size)
+    return affordable_size(size, pictures, seconds, settled(config.budget))
+
+
+def preprocess_of(config: TrainConfig, manifest: Manifest) -> Preprocess:
+    """The resize rule of a settled configuration."""
+    return Preprocess(settled(config.image_size), settled(config.resize), manifest.white_level)
+
+
+def view_maker(config: TrainConfig, manifest: Manifest, preprocess: Preprocess) -> ViewMaker:
+    """Makes the views of a settled configuration."""
+    learner = tasks.learner(manifest.task)
+    targets = MovingTargets(learner, manifest.schema) if learner.moves(manifest.schema) else None
+    augmentation = Augmentation(settled(config.augment), settled(config.flip))
+    return ViewMaker(preprocess, config.seed, augmentation, targets)
+
+
+def _build(
+    config: TrainConfig, manifest: Manifest, backbone: Backbone, start: WarmStart | None
+) -> tuple[Network, bool]:
+    """The network before training, and whether its head needs no further start.
+
+    A head's random start depends on the seed alone.
+    """
+    learner = tasks.learner(manifest.task)
+    torch.manual_seed(seed_from("head", config.seed))
+    targets = [record.target for record in manifest.on("train")]
+    options = HeadOptions(config.head, settled(config.dropout))
+    head = learner.head(backbone.outputs, manifest.schema, targets, options)
+    if not isinstance(head, Head):
+        raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")
+    # The engine of a fresh run would change the layout in passing, that of a resumed run is perhaps
+    # never opened: sums in another order would then train other weights.
+    network = Network(backbone, head).eval()
+    adopted = start is not None and adopt(network, start, manifest)
+    return network.to(memory_format=torch.channels_last), adopted
+
+
+def describe_data(manifest: Manifest) -> str:
+    """What was found: task, targets by side, what was left out and why."""
+    lines = [
+        f"Found {len(manifest.records)} pictures in {manifest.root} for {manifest.task}: "
+        + ", ".join(f"{len(manifest.on(side))} {side}" for side in ("train", "val", "test"))
+    ]
+    rows = tasks.spec(manifest.task).summarise(
+        manifest.schema, [record.target for record in manifest.records]
+    )
+    lines += [f"  {name:<24} {text}" for name, text in rows[:SHOWN_ROWS]]
+    if len(rows) > SHOWN_ROWS:
+        lines.append(f"  and {len(rows) - SHOWN_ROWS} more")
+    lines += [f"Note: {note}." for note in manifest.notes]
+    if manifest.omissions:
+        lines.append(f"Left out {len(manifest.omissions)}:")
+        lines += [f"  {o.image}: {o.reason}" for o in manifest.omissions[:SHOWN_ROWS]]
+        if len(manifest.omissions) > SHOWN_ROWS:
+            lines.append(f"  and {len(manifest.omissions) - SHOWN_ROWS} more (see report.html)")
+    return "\n".join(lines)
