@@ -97,7 +97,12 @@ def test_full_trains_both_and_a_later_run_goes_on_from_them(data: Path, tmp_path
         names = [name for name in before if name.startswith(start)]
         assert any(not torch.equal(before[n], trained[f"backbone.{n}"]) for n in names), number
     later = headstart.train(
-        data, out=tmp_path / "later", start_from=full.model, limit=30, **SETTINGS
+        data,
+        out=tmp_path / "later",
+        start_from=full.model,
+        weights=",".join(weights),
+        limit=30,
+        **SETTINGS,
     )
     assert read_json(later.run / "plan.json")["strategy"] == "features"
     kept = load_file(later.model / "weights.safetensors")
