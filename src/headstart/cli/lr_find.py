@@ -59,7 +59,7 @@ def lr_find(
         typer.echo(json.dumps(result.to_json(), ensure_ascii=False))
         return
     typer.echo(
-        f"Suggested {result.setting}: {result.suggestion:.2g} (train would take {result.planned:g})"
+        f"Suggested {result.setting}: {result.suggestion:.2g} (train would take {result.default:g})"
     )
     if result.plot is not None:
         typer.echo(f"Curve: {result.plot}")

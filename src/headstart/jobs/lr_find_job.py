@@ -24,7 +24,7 @@ class LrFindResult:
     Attributes:
         suggestion: where the loss fell most steeply.
         setting: the setting that it is for: ``lr``, or ``head_lr`` where only the head trains.
-        planned: what ``train`` would take without it.
+        default: what ``train`` would take without it.
         rates: that were tried, in rising order.
         losses: smoothed training loss at each of them.
         plot: the drawn curve, if asked for.
@@ -32,7 +32,7 @@ class LrFindResult:
 
     suggestion: float
     setting: str
-    planned: float
+    default: float
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     plot: Path | None
@@ -63,8 +63,8 @@ def find_lr(
     make_room(cache_dir(), config.cache_size, progress)
     pooled = material.network.head.reduce is not None
     only_head = not plan.epochs and pooled
-    setting, planned = ("head_lr", config.head_lr) if only_head else ("lr", plan.lr)
+    setting, default = ("head_lr", config.head_lr) if only_head else ("lr", plan.lr)
     if plot is not None:
         drawn = log_curve(curve.rates, curve.losses, curve.suggestion, setting, "training loss")
         write_text(plot, drawn)
-    return LrFindResult(curve.suggestion, setting, planned, curve.rates, curve.losses, plot)
+    return LrFindResult(curve.suggestion, setting, default, curve.rates, curve.losses, plot)
