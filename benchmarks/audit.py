@@ -127,7 +127,11 @@ def plant_files(root: Path, random: np.random.Generator) -> dict[str, str]:
     image.point(lambda value: 220 + value // 8).save(folder / "bad-bright.png")
     image.filter(ImageFilter.GaussianBlur(8)).save(folder / "bad-blurred.png")
     wanted = {name: check for name, (_, check) in files.items()}
-    wanted |= {"bad-animated.gif": "animated", "bad-tiny.png": "tiny", "bad-blank.png": "blank"}
+    wanted |= {
+        "bad-animated.gif": "animated",
+        "bad-tiny.png": "unreadable",
+        "bad-blank.png": "blank",
+    }
     wanted |= {"bad-long.png": "odd-aspect-ratio", "bad-dark.png": "dark"}
     wanted |= {"bad-bright.png": "bright", "bad-blurred.png": "blurred"}
     return {f"train/{folder.name}/{name}": check for name, check in wanted.items()}

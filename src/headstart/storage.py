@@ -140,6 +140,11 @@ def hold_shared(path: Path) -> Callable[[], None]:
     return lambda: os.close(handle)
 
 
+def lock_path(folder: Path) -> Path:
+    """The lock of a folder of the cache, beside it, where it outlives the folder's removal."""
+    return folder.with_name(f"{folder.name}.lock")
+
+
 def is_locked(path: Path) -> bool:
     """Whether anybody, this process included, holds a lock on an existing file."""
     try:

@@ -14,6 +14,25 @@ import pytest
 from architecture.sources import listing, module_name, package_sources
 
 TORCH = ("torch", "torchvision", "timm", "pytorch_lightning")
+# What the extras bring beyond torch: `predict`, `split` and `check` start without any of it.
+EXTRAS = (
+    *TORCH,
+    "cleanlab",
+    "fsspec",
+    "imagehash",
+    "iterstrat",
+    "jinja2",
+    "onnx",
+    "openvino",
+    "pandas",
+    "pi_heif",
+    "pyarrow",
+    "pycocotools",
+    "safetensors",
+    "scipy",
+    "segmentation_models_pytorch",
+    "sklearn",
+)
 TORCH_FREE_ROOMS = frozenset(
     {
         "cli",
@@ -75,9 +94,11 @@ def _is_torch_free(module: str) -> bool:
     return room in TORCH_FREE_ROOMS
 
 
-def failures_without_torch(modules: Sequence[str], path: Path | None = None) -> list[str]:
+def failures_without_torch(
+    modules: Sequence[str], path: Path | None = None, blocked: Sequence[str] = TORCH
+) -> list[str]:
     """Imports the modules in one fresh interpreter, in which importing torch fails."""
-    command = [sys.executable, "-c", IMPORT_WITHOUT_TORCH, json.dumps([TORCH, modules])]
+    command = [sys.executable, "-c", IMPORT_WITHOUT_TORCH, json.dumps([blocked, modules])]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=path)
     assert run.returncode == 0, run.stderr
     failures: list[str] = json.loads(run.stdout.splitlines()[-1])
@@ -97,6 +118,19 @@ def test_modules_import_with_torch_blocked() -> None:
     modules = torch_free_modules(package_sources())
     assert len(modules) >= 20, listing(modules)
     failures = failures_without_torch(modules)
+    assert not failures, listing(failures)
+
+
+def test_the_base_installation_starts_every_verb_and_reads_every_layout() -> None:
+    modules = [module_name(file) for file in package_sources()]
+    doors = ("headstart.cli.", "headstart.data.readers.", "headstart.runtime.")
+    chosen = sorted(
+        module
+        for module in modules
+        if module.startswith(doors) or module.endswith((".spec", "headstart.jobs"))
+    )
+    assert len(chosen) >= 30, listing(chosen)
+    failures = failures_without_torch(chosen, blocked=EXTRAS)
     assert not failures, listing(failures)
 
 

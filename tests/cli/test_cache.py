@@ -13,9 +13,9 @@ import headstart
 from cli.processes import WITHOUT_NETWORK, WITHOUT_TORCH
 from cli.processes import headstart as headstart_in_process
 from headstart.cli.main import run
-from headstart.data.store import ArrayStore, lock_path
+from headstart.data.store import ArrayStore
 from headstart.errors import ConfigError
-from headstart.storage import cache_dir
+from headstart.storage import cache_dir, lock_path
 
 Captured = pytest.CaptureFixture[str]
 

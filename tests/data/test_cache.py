@@ -14,8 +14,9 @@ import pytest
 from headstart.data import cache
 from headstart.data.cache import evict, list_stores, make_room, size_text
 from headstart.data.image_cache import ImageCache
-from headstart.data.store import ArrayStore, lock_path
+from headstart.data.store import ArrayStore
 from headstart.errors import RunError
+from headstart.storage import lock_path
 from pictures import make_picture
 from telling import Telling
 

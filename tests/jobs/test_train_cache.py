@@ -13,9 +13,9 @@ import pytest
 
 import headstart
 from headstart.data.cache import list_stores
-from headstart.data.store import ArrayStore, lock_path
+from headstart.data.store import ArrayStore
 from headstart.errors import RunError
-from headstart.storage import cache_dir
+from headstart.storage import cache_dir, lock_path
 from headstart.training import engines
 from pictures import write_class_folders
 from telling import Telling

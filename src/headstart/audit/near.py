@@ -31,7 +31,8 @@ COARSE = 0.6
 """Correlation that aligned thumbnails of 16 and 32 pixels must reach to be looked at closer."""
 
 FINE = 0.6
-"""Correlation of fine structure from which a pair is a copy; unrelated pairs stay below 0.4."""
+"""Correlation of fine structure from which a pair is a copy; ``benchmarks/audit.py`` shows what it
+finds and whom it accuses."""
 
 FINE_SIGMA = 2.5
 """Structure that is coarser than this many pixels of the thumbnail is taken away."""

@@ -15,11 +15,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from headstart.data.store import DESCRIPTION, lock_path
-from headstart.data.store_index import count_arrays
+from headstart.data.store_index import DESCRIPTION, count_arrays
 from headstart.errors import RunError
 from headstart.progress import Progress
-from headstart.storage import REMOVED, exclusive_lock, hide_folder, is_locked, read_json
+from headstart.storage import (
+    REMOVED,
+    exclusive_lock,
+    hide_folder,
+    is_locked,
+    lock_path,
+    read_json,
+)
 
 KINDS = {"images-": "pictures", "views-": "views", "originals-": "originals"}
 """What a store holds, by the beginning of its folder's name."""

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headstart.data.fingerprints import fingerprint
-from headstart.data.store import lock_path
 from headstart.runtime.images import is_image_path
-from headstart.storage import cache_dir, content_key, hold_shared, write_bytes
+from headstart.storage import cache_dir, content_key, hold_shared, lock_path, write_bytes
 
 START = "originals-"
 

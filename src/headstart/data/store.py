@@ -20,15 +20,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from headstart.data.store_index import ASKED_AT_ONCE, ENDING, StoreIndex
+from headstart.data.store_index import ASKED_AT_ONCE, DESCRIPTION, ENDING, StoreIndex
 from headstart.errors import RunError
-from headstart.storage import content_key, hold_shared, write_bytes, write_json
+from headstart.storage import content_key, hold_shared, lock_path, write_bytes, write_json
 
 # Each keeps the names of its arrays in memory.
 MAX_OPEN_CHUNKS = 128
-
-DESCRIPTION = "store.json"
-LOCK = ".lock"
 
 Array = npt.NDArray[Any]
 
@@ -158,8 +155,3 @@ class ArrayStore:
                 self._open.popitem(last=False)
         self._open.move_to_end(name)
         return reader
-
-
-def lock_path(folder: Path) -> Path:
-    """The lock of a store, beside its folder, where it outlives the folder's removal."""
-    return folder.with_name(f"{folder.name}{LOCK}")

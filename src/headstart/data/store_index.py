@@ -19,6 +19,7 @@ from headstart.errors import RunError
 from headstart.storage import room_hint
 
 NAME = "index.sqlite"
+DESCRIPTION = "store.json"
 ENDING = ".safetensors"
 
 # Keys in one question; sqlite allows 999 in its oldest builds.

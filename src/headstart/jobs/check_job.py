@@ -137,7 +137,7 @@ def _run(material: Material) -> tuple[list[Issue], dict[str, str]]:
     for one in checks():
         try:
             issues.extend(one.run(material))
-        except MissingExtraError as error:
+        except (MissingExtraError, DataError) as error:
             skipped[one.name] = str(error)
     return issues, skipped
 

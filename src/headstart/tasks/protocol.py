@@ -265,7 +265,7 @@ class TaskScorer(Protocol):
         groups: Sequence[str],
         schema: Any,
         seed: int,
-    ) -> list[Doubt] | None:
+    ) -> list[Doubt]:
         """Labels that a simple head contradicts that was fitted to the other pictures.
 
         Args:
@@ -276,9 +276,12 @@ class TaskScorer(Protocol):
             seed: of the folds.
 
         Returns:
-            Most suspicious first; None where the task has no such test or too few pictures.
+            Most suspicious first; none where the task has no such test.
+
+        Raises:
+            DataError: there are too few pictures to tell.
         """
-        return None
+        return []
 
 
 class TaskLearner(Protocol):

@@ -90,7 +90,7 @@ class SuspiciousLabel:
             material.schema,
             SEED,
         )
-        for doubt in doubts or ():
+        for doubt in doubts:
             severity: Severity = "warning" if doubt.sure else "info"
             yield Issue(self.name, severity, (chosen[doubt.at].image,), doubt.text)
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from headstart.errors import DataError
 from headstart.tasks.inspection import Doubt
 
 FOLDS = 5
@@ -30,7 +31,7 @@ def label_doubts(
     groups: Sequence[str],
     classes: Sequence[str],
     seed: int,
-) -> list[Doubt] | None:
+) -> list[Doubt]:
     """Pictures whose label another class beats, the least likely label first.
 
     Args:
@@ -40,13 +41,15 @@ def label_doubts(
         classes: their names.
         seed: of the folds.
 
-    Returns:
-        None where a class has too few pictures for the folds.
+    Raises:
+        DataError: a class has too few pictures for the folds, or there are too few groups.
     """
     present, index = np.unique(labels, return_inverse=True)
     numbers = np.unique(groups, return_inverse=True)[1]
     if len(present) < 2 or np.bincount(index).min() < FOLDS or numbers.max() + 1 < FOLDS:
-        return None
+        raise DataError(
+            f"it needs two classes, {FOLDS} pictures of each, and {FOLDS} groups or more"
+        )
     model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=1000))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     probabilities = cross_val_predict(

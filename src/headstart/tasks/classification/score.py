@@ -144,7 +144,7 @@ class ClassificationScorer(TaskScorer):
         groups: Sequence[str],
         schema: ClassSchema,
         seed: int,
-    ) -> list[Doubt] | None:
+    ) -> list[Doubt]:
         """Labels that another class beats out of fold."""
         from headstart.tasks.classification.doubts import label_doubts
 
