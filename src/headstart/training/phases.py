@@ -20,11 +20,12 @@ from headstart.progress import Progress
 from headstart.tasks.learning import Objective
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import is_finished
-from headstart.training.fit import PhaseData, ReducedSamples, ViewSamples, fit_phase
+from headstart.training.fit import PhaseData, fit_phase
 from headstart.training.lr_finder import RateCurve, try_rates
 from headstart.training.mixing import Mixing
 from headstart.training.module import PhaseSettings
 from headstart.training.plan import Plan
+from headstart.training.samples import ReducedSamples, ViewSamples
 from headstart.training.settings import settled
 from headstart.training.views import Views
 from headstart.types import Manifest, Record
