@@ -56,6 +56,18 @@ def test_a_changed_file_is_not_known(tmp_path: Path, index: FingerprintIndex) ->
     assert index.get(path) is None
 
 
+def test_hashes_are_remembered_across_openings(tmp_path: Path) -> None:
+    wanted = {f"f{number}": bytes([number % 256]) * (number % 9) for number in range(1200)}
+    first = FingerprintIndex(tmp_path)
+    assert first.hashes(wanted) == {}
+    first.put_hashes(wanted)
+    first.close()
+    second = FingerprintIndex(tmp_path)
+    assert second.hashes([*wanted, "unknown"]) == wanted
+    assert second.hashes(["f7", "f0"]) == {"f7": b"\7" * 7, "f0": b""}
+    second.close()
+
+
 def test_relative_and_absolute_paths_are_one_file(
     tmp_path: Path, index: FingerprintIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from headstart.errors import ConfigError
 from headstart.models.backbones import load_backbone
+from headstart.models.weights import state_key
 
 NAME = "mobilenetv3_small_050"
 
@@ -104,3 +105,14 @@ def test_without_a_network_the_error_says_what_can_be_used(
     assert (
         "--weights, or take efficientnet_lite0, efficientnet_lite1, efficientnet_lite2" in problem
     )
+
+
+def test_a_state_key_follows_values_and_names_alone() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(3, 4, 3)
+    key = state_key(torch.nn.Sequential(layer))
+    assert key == state_key(torch.nn.Sequential(layer).to(memory_format=torch.channels_last))
+    assert key != state_key(torch.nn.ModuleDict({"1": layer}))
+    with torch.no_grad():
+        layer.bias[3] += 1e-6
+    assert key != state_key(torch.nn.Sequential(layer))

@@ -27,7 +27,12 @@ from headstart.storage import (
     read_json,
 )
 
-KINDS = {"images-": "pictures", "views-": "views", "originals-": "originals"}
+KINDS = {
+    "images-": "pictures",
+    "views-": "views",
+    "vectors-": "vectors",
+    "originals-": "originals",
+}
 """What a store holds, by the beginning of its folder's name."""
 
 
@@ -37,8 +42,8 @@ class CachedStore:
 
     Attributes:
         path: its folder.
-        kind: ``pictures`` (decoded), ``views`` (maps of the frozen part) or ``originals`` (files
-            that lay inside others).
+        kind: ``pictures`` (decoded), ``views`` (maps of the frozen part), ``vectors`` (what a head
+            that pools takes of these views) or ``originals`` (files that lay inside others).
         description: of its content: side, or backbone, stage, size and engine; empty for a store
             that an early version wrote.
         arrays: number of them, None when it has no index.

@@ -1,19 +1,24 @@
-"""Which content a file has, remembered by path, size and time so that nothing is hashed twice."""
+"""Which content a file has, remembered by path, size and time so that nothing is hashed twice.
+
+The same file remembers what a content looks like (``data.near_duplicates``).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from headstart.data.store_index import ASKED_AT_ONCE
 from headstart.errors import RunError
 from headstart.types import Frame
 
 # Raised when reading changes in a way that makes remembered verdicts wrong.
 VERSION = 3
-
 
 NO_FRAME = Frame((0, 0))
 
@@ -59,6 +64,9 @@ class FingerprintIndex:
                 "mtime_ns integer, fingerprint text, error text, white integer, "
                 "height integer, width integer, orientation integer)"
             )
+            self._database.execute(
+                "create table if not exists hashes (fingerprint text primary key, hash blob)"
+            )
         except (OSError, sqlite3.Error) as error:
             raise RunError(
                 f"cannot write the cache in {folder}: {error}; "
@@ -91,11 +99,30 @@ class FingerprintIndex:
             )
             for path, s in found
         ]
+        self._insert("insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def hashes(self, fingerprints: Iterable[str]) -> dict[str, bytes]:
+        """The perceptual hash of each content whose hash is known."""
+        found: dict[str, bytes] = {}
+        rest = iter(fingerprints)
+        while some := list(itertools.islice(rest, ASKED_AT_ONCE)):
+            places = ",".join("?" * len(some))
+            question = f"select * from hashes where fingerprint in ({places})"  # noqa: S608
+            found.update(self._database.execute(question, some))
+        return found
+
+    def put_hashes(self, hashes: Mapping[str, bytes]) -> None:
+        """Remembers perceptual hashes by the fingerprint of the content, in one transaction.
+
+        Raises:
+            RunError: the disk is full, or another process holds the index for a minute.
+        """
+        self._insert("insert or replace into hashes values (?, ?)", hashes.items())
+
+    def _insert(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         try:
             with self._database:
-                self._database.executemany(
-                    "insert or replace into files values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
-                )
+                self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             raise RunError(f"cannot write the cache of fingerprints: {error}") from error
 

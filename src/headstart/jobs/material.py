@@ -204,7 +204,8 @@ def read_data(
     cut_regions(manifest.records, cache, preprocess_of(config, manifest), progress)
     if recorded is not None and recorded.is_file():
         return config, apply_table(manifest, recorded), cache
-    twins = near_duplicates([record.path for record in manifest.records], progress)
+    files = {record.path: record.fingerprint for record in manifest.records}
+    twins = near_duplicates(files, progress)
     leaks: Leaks = "keep" if config.allow_leak else "refuse"
     return config, assign_splits(manifest, twins, leaks), cache
 

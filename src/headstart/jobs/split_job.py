@@ -87,7 +87,8 @@ def split(
         entries = [(dataclasses.replace(a, split=None), wanted) for a, wanted in parsed.entries]
         parsed = dataclasses.replace(parsed, entries=tuple(entries))
     manifest = look_into(parsed, None, shown, across_sides=True)
-    twins = near_duplicates([record.path for record in manifest.records], shown)
+    files = {record.path: record.fingerprint for record in manifest.records}
+    twins = near_duplicates(files, shown)
     manifest = assign_splits(manifest, twins, "drop")
     if target is not None:
         write_text(target, splits_table(manifest))

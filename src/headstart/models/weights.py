@@ -77,11 +77,16 @@ def load_timm(name: str, packaged: Sequence[str]) -> tuple[nn.Module, str]:
             f"a file with --weights, or take {', '.join(packaged)}, which are installed"
         )
         raise ConfigError([problem]) from error
+    return network, state_key(network)
+
+
+def state_key(network: nn.Module) -> str:
+    """Hash of a network's tensors and their names, as 32 hex digits."""
     digest = hashlib.blake2b(digest_size=16)
     for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())
         digest.update(value.contiguous().numpy().tobytes())
-    return network, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def load_file(network: nn.Module, path: Path) -> str:

@@ -14,7 +14,8 @@ import torch
 
 from headstart.data.image_cache import ImageCache
 from headstart.data.store import ArrayStore
-from headstart.models.network import Prefix
+from headstart.models.network import Prefix, Rest
+from headstart.models.weights import state_key
 from headstart.progress import Progress
 from headstart.storage import content_key
 from headstart.training import engines
@@ -44,7 +45,8 @@ class StoredViews:
         self._prefix = prefix
         self._maker = maker
         self._engine = engine
-        space = content_key(
+        self._folder = folder
+        self._space = content_key(
             prefix.backbone.info.name,
             prefix.backbone.weights_key,
             prefix.count,
@@ -53,14 +55,14 @@ class StoredViews:
             maker.description,
             engine,
         )
-        description = {
+        self._description = {
             "kind": "views",
             "backbone": prefix.backbone.info.name,
             "stage": prefix.count,
             "size": list(maker.preprocess.size),
             "engine": engine,
         }
-        self._store = ArrayStore(folder / f"views-{space}", description)
+        self._store = ArrayStore(folder / f"views-{self._space}", self._description)
         # Of each view; the same for all of one store.
         self._n_maps: int | None = None
 
@@ -76,6 +78,18 @@ class StoredViews:
     def target(self, view: View) -> torch.Tensor:
         """The moved and encoded target of one view."""
         return torch.from_numpy(self._store.get(self._maker.target_key(view)))
+
+    def key(self, view: View) -> str:
+        """Names the maps of a view among those of this store."""
+        return self._maker.key(view)
+
+    def vectors(self, rest: Rest) -> ArrayStore:
+        """Where ``rest.reduced_features`` of these views is kept, for the weights it has now."""
+        reduction = type(rest.head.reduce).__name__
+        space = content_key(self._space, state_key(rest.stages), reduction)
+        return ArrayStore(
+            self._folder / f"vectors-{space}", {**self._description, "kind": "vectors"}
+        )
 
     def missing(self, views: Sequence[View]) -> list[View]:
         """The views that have to be computed, each once."""

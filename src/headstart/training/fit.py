@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,12 @@ from torch.utils.data import DataLoader
 from headstart.data.loader import (
     Batch,
     EpochOrder,
-    Item,
-    Maps,
     Samples,
     plain_loader,
     train_loader,
 )
-from headstart.data.rows import RowFile
 from headstart.models.network import Rest
 from headstart.progress import Progress
-from headstart.storage import cache_dir
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import (
     AtomicCheckpointIO,
@@ -42,77 +37,6 @@ from headstart.training.checkpoints import (
     load_state,
 )
 from headstart.training.module import PhaseSettings, Score, Scores, TransferModule
-from headstart.training.views import Views
-from headstart.types import Record
-
-REDUCE_BATCH = 64
-
-
-class ViewSamples:
-    """Maps and targets of views, stored or made when they are needed.
-
-    Args:
-        views: gives all views.
-        records: the pictures.
-        targets: of the pictures (n, ...); None where they are stored with each view.
-    """
-
-    def __init__(
-        self, views: Views, records: Sequence[Record], targets: torch.Tensor | None
-    ) -> None:
-        self._views, self._records, self._targets = views, records, targets
-
-    def maps(self, item: Item) -> Maps:
-        """The maps of one view."""
-        return self._views.get((self._records[item[0]], item[1]))
-
-    def target(self, item: Item) -> torch.Tensor:
-        """The target of one view."""
-        if self._targets is not None:
-            return self._targets[item[0]]
-        return self._views.target((self._records[item[0]], item[1]))
-
-
-class ReducedSamples:
-    """What the head's learning part takes, computed once for all views and kept on disk.
-
-    Args:
-        samples: where the maps come from.
-        rest: runs its stages and the head's reduction, with the weights it has now.
-        pictures: number of pictures.
-        views: number of views of each.
-    """
-
-    def __init__(self, samples: Samples, rest: Rest, pictures: int, views: int) -> None:
-        items = itertools.product(range(pictures), range(views))
-        rows = RowFile(cache_dir())
-        rest.eval()
-        with torch.inference_mode():
-            while some := list(itertools.islice(items, REDUCE_BATCH)):
-                found = [samples.maps(item) for item in some]
-                maps = tuple(torch.stack(same) for same in zip(*found, strict=True))
-                rows.append(rest.reduced_features(maps).numpy())
-        self.views = views
-        self._samples = samples
-        self._table = rows.table()
-
-    def maps(self, item: Item) -> Maps:
-        """The reduced features of one view."""
-        # A copy: the table cannot be written, which tensors do not know.
-        return (torch.from_numpy(np.array(self._table[item[0] * self.views + item[1]])),)
-
-    def target(self, item: Item) -> torch.Tensor:
-        """The target of one view."""
-        return self._samples.target(item)
-
-    def by_view(self, views: int, step: int = 1) -> npt.NDArray[np.float32]:
-        """The first views of every ``step``-th picture, the plain one first.
-
-        Returns:
-            (views, pictures, channels), copied into memory.
-        """
-        table = self._table.reshape(-1, self.views, *self._table.shape[1:])
-        return np.array(table[::step, :views].swapaxes(0, 1), order="C")
 
 
 @dataclasses.dataclass(frozen=True)

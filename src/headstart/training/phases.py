@@ -20,11 +20,12 @@ from headstart.progress import Progress
 from headstart.tasks.learning import Objective
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import is_finished
-from headstart.training.fit import PhaseData, ReducedSamples, ViewSamples, fit_phase
+from headstart.training.fit import PhaseData, fit_phase
 from headstart.training.lr_finder import RateCurve, try_rates
 from headstart.training.mixing import Mixing
 from headstart.training.module import PhaseSettings
 from headstart.training.plan import Plan
+from headstart.training.samples import ReducedSamples, ViewSamples
 from headstart.training.settings import settled
 from headstart.training.views import Views
 from headstart.types import Manifest, Record
@@ -76,11 +77,13 @@ class Phases:
         _, self._rest = network.split(plan.split_stage)
         train, val = manifest.on("train"), manifest.on("val")
         self._targets: Sequence[Any] = [record.target for record in train]
+        train_views = ViewSamples(views, train, self._encoded(train))
+        val_views = ViewSamples(views, val, self._encoded(val))
         self._data = PhaseData(
-            train=ViewSamples(views, train, self._encoded(train)),
+            train=train_views,
             n_train=len(train),
             views=plan.views + 1,
-            val=ViewSamples(views, val, self._encoded(val)),
+            val=val_views,
             n_val=len(val),
             weights=_balance(manifest, train) if config.sampler == "balanced" else None,
         )
@@ -90,8 +93,8 @@ class Phases:
             # Before anything has trained: the same in every session of the run.
             seen = min(plan.views + 1, LIVE_HEAD_VIEWS) if plan.live else plan.views + 1
             self._features = (
-                ReducedSamples(self._data.train, self._rest, len(train), seen),
-                ReducedSamples(self._data.val, self._rest, len(val), 1),
+                ReducedSamples(train_views, self._rest, len(train), seen),
+                ReducedSamples(val_views, self._rest, len(val), 1),
             )
 
     def _encoded(self, records: Sequence[Record]) -> torch.Tensor | None:

@@ -10,7 +10,8 @@ import torch
 from headstart.data import augment
 from headstart.data.image_cache import ImageCache
 from headstart.data.regions import SLACK, region_geometry
-from headstart.models.network import Prefix
+from headstart.data.store import ArrayStore
+from headstart.models.network import Prefix, Rest
 from headstart.runtime.preprocess import Preprocess, sample
 from headstart.storage import content_key, seed_from
 from headstart.tasks.learning import Placed
@@ -35,6 +36,12 @@ class Views(Protocol):
 
     def target(self, view: View) -> torch.Tensor:
         """The moved and encoded target of one view."""
+
+    def key(self, view: View) -> str:
+        """Names the maps of a view."""
+
+    def vectors(self, rest: Rest) -> ArrayStore | None:
+        """Where ``rest.reduced_features`` of the views is kept; None where it is not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +184,14 @@ class LiveViews:
         if target is None:
             raise TypeError("the targets of this task do not move with the view")
         return target
+
+    def key(self, view: View) -> str:
+        """Names the maps of a view."""
+        return self._maker.key(view)
+
+    def vectors(self, rest: Rest) -> ArrayStore | None:
+        """Nothing is kept: the views of a run are as good as never those of another one."""
+        return None
 
     def _made(self, view: View) -> tuple[ImageArray, torch.Tensor | None]:
         if self._last is None or self._last[0] != view:
