@@ -30,9 +30,11 @@ TORCH_FREE_ROOMS = frozenset(
     }
 )
 # They feed the training loop, which is torch's.
-TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader"})
+TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader", "operations"})
 # Behind the verb that trains; ``jobs`` imports them when it is called.
-TORCH_ALLOWED_IN_JOBS = frozenset({"material", "train_job", "results", "warm_start", "show_job"})
+TORCH_ALLOWED_IN_JOBS = frozenset(
+    {"material", "train_job", "results", "warm_start", "show_job", "augment_job"}
+)
 # A task's half for training; its other modules run wherever the runtime does.
 TORCH_ALLOWED_IN_A_TASK = frozenset({"learn", "learn_points", "losses"})
 
