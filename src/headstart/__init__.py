@@ -1,8 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
 The verbs of the command line are functions here: ``train``, ``lr_find``, ``predict``,
-``evaluate``, ``split``, ``show``, ``check``, ``cache``. They are loaded when they are first used,
-so that importing the package costs nothing.
+``evaluate``, ``split``, ``show``, ``augment``, ``check``, ``cache``. They are loaded when they are
+first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headstart.jobs import (
+        augment,
         cache,
         check,
         evaluate,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _JOBS = frozenset(
     {
+        "augment",
         "cache",
         "check",
         "evaluate",
@@ -40,6 +42,7 @@ _JOBS = frozenset(
 )
 __all__ = [
     "__version__",
+    "augment",
     "cache",
     "check",
     "evaluate",

@@ -262,6 +262,10 @@ class DatasetOptions(BaseModel):
     normalise_by: Annotated[tuple[int, int] | None, BeforeValidator(parse_pair)] = None
     # Smallest and largest value that a number can have.
     range: tuple[float, float] | None = None
+    # What the points of a column 'points' are called, which of them a line joins, and which change
+    # places in a mirrored picture.
+    points: tuple[str, ...] | None = None
+    bones: tuple[tuple[int, int], ...] | None = None
     flip_pairs: tuple[tuple[int, int], ...] | None = None
     # Regular expression for the label in a picture's path below the folder: its group in brackets,
     # or those named label, group and split.

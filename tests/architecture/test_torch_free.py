@@ -49,10 +49,18 @@ TORCH_FREE_ROOMS = frozenset(
     }
 )
 # They feed the training loop, which is torch's.
-TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader"})
+TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader", "operations"})
 # Behind the verb that trains; ``jobs`` imports them when it is called.
 TORCH_ALLOWED_IN_JOBS = frozenset(
-    {"material", "train_job", "results", "warm_start", "show_job", "lr_find_job"}
+    {
+        "augment_job",
+        "lr_find_job",
+        "material",
+        "results",
+        "show_job",
+        "train_job",
+        "warm_start",
+    }
 )
 # A task's half for training; its other modules run wherever the runtime does.
 TORCH_ALLOWED_IN_A_TASK = frozenset({"learn", "learn_points", "losses"})

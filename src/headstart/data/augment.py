@@ -228,4 +228,5 @@ def augmented_view(
         mirrored = torch.tensor([float(right[0] < 0), float(down[1] < 0)])
         points = placed.as_subclass(torch.Tensor) + mirrored
         placed = tv_tensors.KeyPoints(points, canvas_size=seen.shape[:2])
-    return seen, Placed(placed, bool(right[0] * down[1] - right[1] * down[0] < 0))
+    growth = float(right[0] * down[1] - right[1] * down[0])
+    return seen, Placed(placed, growth < 0, abs(growth))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart.config import train_config
 from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
 from headstart.jobs.check_job import check
@@ -15,11 +16,13 @@ from headstart.jobs.split_job import split
 from headstart.progress import Progress, QuietProgress
 
 if TYPE_CHECKING:
+    from headstart.jobs.augment_job import AugmentResult
     from headstart.jobs.lr_find_job import LrFindResult
     from headstart.jobs.show_job import ShowResult
     from headstart.jobs.train_job import TrainResult
 
 __all__ = [
+    "augment",
     "cache",
     "check",
     "evaluate",
@@ -133,5 +136,46 @@ def lr_find(
         {**settings, "data": Path(data)},
         plot=Path(plot) if plot is not None else None,
         file=Path(config) if config is not None else None,
+        progress=progress or QuietProgress(),
+    )
+
+
+def augment(
+    data: str | Path,
+    *,
+    into: str | Path,
+    times: int = 10,
+    operations: str | Sequence[str] | None = None,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> AugmentResult:
+    """Writes a data set with augmented copies of the training pictures, targets moved along.
+
+    Pictures of all sides are copied as they are; only those of the training split get augmented
+    copies. Sides are decided as ``train`` would. The data is not changed.
+
+    Args:
+        data: folder or CSV file with pictures and labels.
+        into: folder to write; must be new or empty, and not lie in the data.
+        times: copies of each training picture.
+        operations: names, or names separated by commas, of which every copy gets two or three;
+            None takes all but ``channel-inversion``.
+        config: YAML file with settings.
+        progress: told what happens; None is silent.
+        settings: fields of ``headstart.config.TrainConfig`` that choose pictures and sides (task,
+            group, limit, ...), and the seed; they win over ``config``.
+
+    Raises:
+        ConfigError: an operation is unknown, or a setting invalid.
+        DataError: the data cannot be used, or ``into`` is taken.
+    """
+    with needing_extra("Augmentation", "train"):
+        from headstart.jobs.augment_job import run_augment
+    return run_augment(
+        train_config({**settings, "data": Path(data)}, Path(config) if config else None),
+        into=Path(into),
+        times=times,
+        operations=operations,
         progress=progress or QuietProgress(),
     )

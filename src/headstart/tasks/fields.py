@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from headstart.errors import DataError
 from headstart.types import Annotation
+
+Row = Mapping[str, str | npt.NDArray[np.uint8]]
+"""A target as fields of a table: texts, and masks (h, w), uint8, that become PNG files."""
 
 
 def field_names(fields: Sequence[Mapping[str, str]]) -> tuple[str, ...]:

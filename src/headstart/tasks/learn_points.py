@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,21 @@ def points_in_view(encoded: torch.Tensor, schema: PointSchema) -> PointsPredicti
     known = rows[:, 2].numpy() > 0
     xy[~known] = np.nan
     return PointsPrediction(schema.names, xy, tuple(float(seen) for seen in known))
+
+
+def moved_points(target: PointsTarget, placed: Placed, schema: PointSchema) -> PointsTarget:
+    """The points of a picture in one view of it; those that left it have no label."""
+    rows = encode_points(target, placed, schema).double()
+    width, height, _ = rows[-1].tolist()
+    seen = rows[:-1, 2] > 0
+    xy = (rows[:-1, :2] * rows[-1, :2] - 0.5) * seen[:, None]
+    return PointsTarget(
+        tuple((x, y) for x, y in xy.tolist()),
+        tuple(int(v) for v in rows[:-1, 2].tolist()),
+        (round(height), round(width)),
+        area=None if target.area is None else target.area * placed.growth,
+        head=None if target.head is None else target.head * math.sqrt(placed.growth),
+    )
 
 
 def points_identity(target: PointsTarget, schema: Any) -> Any:

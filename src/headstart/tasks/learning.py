@@ -72,10 +72,12 @@ class Placed:
     Attributes:
         tensor: a ``torchvision.tv_tensors`` tensor.
         mirrored: whether left and right have changed places.
+        growth: factor by which the transform changed areas.
     """
 
     tensor: torch.Tensor
     mirrored: bool = False
+    growth: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -227,7 +227,7 @@ def parse_points(
     columns = point_columns(_ordered_names(annotations))
     if schema is None:
         count = len(columns) or max(_count(a) for a in annotations)
-        names = tuple(columns) or tuple(str(at) for at in range(count))
+        names = tuple(columns) or options.points or tuple(str(at) for at in range(count))
         schema = make_schema(skeleton or Skeleton(names), options)
     targets: list[PointsTarget | None] = []
     omissions = []
@@ -250,7 +250,12 @@ def make_schema(skeleton: Skeleton, options: DatasetOptions) -> PointSchema:
     """
     count = len(skeleton.names)
     pairs = options.flip_pairs
-    for name, chosen in (("flip_pairs", pairs or ()), ("normalise_by", (options.normalise_by,))):
+    chosen_pairs = {
+        "bones": options.bones or (),
+        "flip_pairs": pairs or (),
+        "normalise_by": (options.normalise_by,),
+    }
+    for name, chosen in chosen_pairs.items():
         wrong = [pair for pair in chosen if pair and not all(0 <= at < count for at in pair)]
         if wrong:
             raise DataError(
@@ -258,6 +263,8 @@ def make_schema(skeleton: Skeleton, options: DatasetOptions) -> PointSchema:
             )
     if pairs is not None:
         skeleton = dataclasses.replace(skeleton, flip_pairs=pairs)
+    if options.bones is not None:
+        skeleton = dataclasses.replace(skeleton, bones=options.bones)
     return PointSchema(skeleton, options.normalise_by)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.config import DatasetOptions
+from headstart.tasks.fields import Row
 from headstart.tasks.inspection import Doubt, Issue, Labelled
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.types import (
@@ -137,6 +138,12 @@ class TaskSpec(Protocol):
 
     def target_to_json(self, schema: Any, target: Any) -> Any:
         """The target as plain values; equal ones mean the same."""
+
+    def to_row(self, schema: Any, target: Any) -> Row:
+        """The target as fields that ``parse`` reads."""
+
+    def row_options(self, schema: Any) -> Mapping[str, Any]:
+        """Entries of ``dataset.yaml`` beside such fields, so that ``parse`` makes this schema."""
 
     def decode(
         self,
@@ -355,6 +362,10 @@ class TaskLearner(Protocol):
             placed: where ``moves`` is set, what ``place`` gave after the view's transform.
             schema: of the training data.
         """
+
+    def moved(self, target: Any, placed: Placed, schema: Any) -> Any:
+        """Where ``moves`` is set: the target after a transform, for ``truth`` and ``to_row``."""
+        raise TypeError(f"targets of {type(self).__name__} have no place")
 
     def in_view(self, encoded: torch.Tensor, schema: Any, size: Size) -> Any:
         """Where ``moves`` is set: an encoded target as a prediction that ``TaskSpec.draw`` takes.

@@ -13,7 +13,7 @@ from PIL import Image
 from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import captioned
-from headstart.tasks.fields import field_names, parse_number, pick_field
+from headstart.tasks.fields import Row, field_names, parse_number, pick_field
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
 from headstart.types import Annotation, Geometry, ImageArray, Omission, Outputs, Skeleton
 
@@ -125,6 +125,14 @@ class ClassificationSpec(TaskSpec):
     def target_to_json(self, schema: ClassSchema, target: int) -> str:
         """The class's name."""
         return schema.classes[target]
+
+    def to_row(self, schema: ClassSchema, target: int) -> Row:
+        """The class's name."""
+        return {FIELD: schema.classes[target]}
+
+    def row_options(self, schema: ClassSchema) -> dict[str, Any]:
+        """The classes, also those that no row has."""
+        return {"classes": list(schema.classes)}
 
     def decode(
         self,

@@ -14,6 +14,7 @@ from headstart.tasks.keypoints.heatmaps import STRIDE
 from headstart.tasks.keypoints.losses import LOSSES, gaussians
 from headstart.tasks.learn_points import (
     encode_points,
+    moved_points,
     place_points,
     points_identity,
     points_in_view,
@@ -102,6 +103,10 @@ class KeypointsLearner(TaskLearner):
     ) -> torch.Tensor:
         """See ``encode_points``."""
         return encode_points(target, placed, schema)
+
+    def moved(self, target: PointsTarget, placed: Placed, schema: PointSchema) -> PointsTarget:
+        """See ``moved_points``."""
+        return moved_points(target, placed, schema)
 
     def in_view(self, encoded: torch.Tensor, schema: PointSchema, size: Size) -> PointsPrediction:
         """See ``points_in_view``."""

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 
 from headstart.config import DatasetOptions
-from headstart.tasks.fields import field_names
+from headstart.tasks.fields import Row, field_names
 from headstart.tasks.inspection import Issue, Labelled
 from headstart.tasks.keypoints.heatmaps import SIGMA, STRIDE, peaks
 from headstart.tasks.point_faults import inspect_points
+from headstart.tasks.point_rows import points_options, points_row
 from headstart.tasks.points import (
     FIELD,
     PointSchema,
@@ -37,7 +38,7 @@ class KeypointsSpec(TaskSpec):
 
     name = "keypoints"
     outputs = ("heatmaps",)
-    options: tuple[str, ...] = ("normalise_by", "flip_pairs")
+    options: tuple[str, ...] = ("normalise_by", "points", "bones", "flip_pairs")
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """The points of a pose; columns of coordinates belong to another task unless asked for."""
@@ -95,6 +96,14 @@ class KeypointsSpec(TaskSpec):
     def target_to_json(self, schema: PointSchema, target: PointsTarget) -> dict[str, Any]:
         """The points."""
         return target.to_json()
+
+    def to_row(self, schema: PointSchema, target: PointsTarget) -> Row:
+        """The points in one text."""
+        return points_row(target)
+
+    def row_options(self, schema: PointSchema) -> dict[str, Any]:
+        """How the points belong together."""
+        return points_options(schema)
 
     def decode(
         self,

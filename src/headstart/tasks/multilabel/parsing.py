@@ -163,6 +163,18 @@ def detect_separator(texts: Iterable[str], known: Sequence[str] = ()) -> str | N
     return next((mark for mark in free if mark in occurring), None)
 
 
+def free_separator(classes: Sequence[str]) -> str:
+    """The first separator that no name of a class holds.
+
+    Raises:
+        DataError: the names hold all of them.
+    """
+    free = [mark for mark in SEPARATORS if not any(mark in name for name in classes)]
+    if not free:
+        raise DataError(f"the names of classes hold all of {' '.join(SEPARATORS)!r}: rename some")
+    return free[0]
+
+
 def _read(
     annotations: Sequence[Annotation], known: Sequence[str], separator: str | None
 ) -> _Reading:

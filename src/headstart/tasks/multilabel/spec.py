@@ -15,14 +15,16 @@ from PIL import Image
 
 from headstart.config import DatasetOptions
 from headstart.tasks.drawing import captioned
-from headstart.tasks.fields import field_names
+from headstart.tasks.fields import Row, field_names
 from headstart.tasks.multilabel.parsing import (
     ABSENT,
     FIELD,
     PRESENT,
     UNKNOWN,
+    UNKNOWN_MARK,
     LabelSchema,
     flag,
+    free_separator,
     parse_labels,
 )
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
@@ -149,6 +151,17 @@ class MultilabelSpec(TaskSpec):
         value = {"labels": list(_names(schema, target, PRESENT))}
         unknown = list(_names(schema, target, UNKNOWN))
         return {**value, "unknown": unknown} if unknown else value
+
+    def to_row(self, schema: LabelSchema, target: Target) -> Row:
+        """Names in one text; those that are not known have a question mark before them."""
+        unknown = [f"{UNKNOWN_MARK}{name}" for name in _names(schema, target, UNKNOWN)]
+        texts = [*_names(schema, target, PRESENT), *unknown]
+        return {FIELD: free_separator(schema.classes).join(texts)}
+
+    def row_options(self, schema: LabelSchema) -> dict[str, Any]:
+        """The classes, also those that no row has, and what stands between names."""
+        classes = list(schema.classes)
+        return {"classes": classes, "separator": free_separator(schema.classes)}
 
     def decode(
         self,

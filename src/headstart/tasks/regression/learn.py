@@ -16,6 +16,7 @@ from torch.nn import functional
 from headstart.models.heads import Head, PooledHead, mean_and_error
 from headstart.tasks.learn_points import (
     encode_points,
+    moved_points,
     place_points,
     points_identity,
     points_in_view,
@@ -187,6 +188,10 @@ class RegressionLearner(TaskLearner):
         if isinstance(schema, PointSchema):
             return encode_points(cast("PointsTarget", target), placed, schema)
         return torch.tensor(cast("Numbers", target), dtype=torch.float32)
+
+    def moved(self, target: Target, placed: Placed, schema: Schema) -> PointsTarget:
+        """See ``moved_points``."""
+        return moved_points(cast("PointsTarget", target), placed, cast("PointSchema", schema))
 
     def in_view(self, encoded: torch.Tensor, schema: Schema, size: Size) -> PointsPrediction:
         """See ``points_in_view``."""

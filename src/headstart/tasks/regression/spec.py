@@ -11,9 +11,10 @@ from PIL import Image
 from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import captioned
-from headstart.tasks.fields import field_names
+from headstart.tasks.fields import Row, field_names
 from headstart.tasks.inspection import Issue, Labelled
 from headstart.tasks.point_faults import inspect_points
+from headstart.tasks.point_rows import points_options, points_row
 from headstart.tasks.points import (
     FIELD,
     PointSchema,
@@ -47,7 +48,7 @@ class RegressionSpec(TaskSpec):
 
     name = "regression"
     outputs = ("values",)
-    options: tuple[str, ...] = ("normalise_by", "flip_pairs", "range")
+    options: tuple[str, ...] = ("normalise_by", "points", "bones", "flip_pairs", "range")
 
     def claims(self, fields: Sequence[Mapping[str, str]]) -> float:
         """Columns of coordinates, a single point, or columns of numbers."""
@@ -134,6 +135,19 @@ class RegressionSpec(TaskSpec):
         if len(target) == 1 or isinstance(schema, PointSchema):
             return target[0]
         return dict(zip(schema.names, target, strict=True))
+
+    def to_row(self, schema: Schema, target: Target) -> Row:
+        """A column for each number, or the points in one text."""
+        if isinstance(target, PointsTarget):
+            return points_row(target)
+        pairs = zip(schema.names, target, strict=True)
+        return {name: repr(float(number)) for name, number in pairs}
+
+    def row_options(self, schema: Schema) -> dict[str, Any]:
+        """The range of the numbers, or how the points belong together."""
+        if isinstance(schema, PointSchema):
+            return points_options(schema)
+        return {"range": list(schema.range)} if schema.range else {}
 
     def decode(
         self,

@@ -17,7 +17,7 @@ from headstart.models.heads import Head
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
 from headstart.tasks.protocol import TaskLearner
 from headstart.tasks.segmentation.losses import LOSSES
-from headstart.tasks.segmentation.spec import MaskPrediction, MaskSchema, MaskTarget
+from headstart.tasks.segmentation.spec import MaskPrediction, MaskSchema, MaskTarget, MovedMask
 from headstart.types import IGNORED, Geometry, Size, Stage
 
 LOSS_STRIDE = 2
@@ -90,6 +90,10 @@ class SegmentationLearner(TaskLearner):
             raise TypeError("a mask is encoded in a view")
         plain = placed.tensor.as_subclass(torch.Tensor)
         return plain[0, 1::LOSS_STRIDE, 1::LOSS_STRIDE].contiguous()
+
+    def moved(self, target: MaskTarget, placed: Placed, schema: MaskSchema) -> MovedMask:
+        """The mask, at the size of the picture."""
+        return MovedMask(placed.tensor.as_subclass(torch.Tensor)[0].contiguous().numpy())
 
     def in_view(self, encoded: torch.Tensor, schema: MaskSchema, size: Size) -> MaskPrediction:
         """The mask at the size of the view: each index stands for the pixels around it."""

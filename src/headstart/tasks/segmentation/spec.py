@@ -15,7 +15,7 @@ from PIL import Image
 from headstart.config import DatasetOptions
 from headstart.errors import DataError
 from headstart.tasks.drawing import Colour, blended, colours, readable, with_legend
-from headstart.tasks.fields import field_names, pick_field
+from headstart.tasks.fields import Row, field_names, pick_field
 from headstart.tasks.inspection import Issue, Labelled
 from headstart.tasks.protocol import NO_OPTIONS, Calibration, ParsedTargets, TaskSpec
 from headstart.tasks.segmentation.codings import choose
@@ -97,6 +97,21 @@ class MaskTarget:
             return read_mask(self.path, schema.coding, self.orientation)
         except DataError as error:
             raise DataError(f"{self.mask} {error}") from error
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MovedMask:
+    """A mask that was moved with its picture.
+
+    Attributes:
+        indices: class of every pixel (h, w), uint8.
+    """
+
+    indices: Indices
+
+    def read(self, schema: MaskSchema) -> Indices:
+        """The indices, whatever the coding of files is."""
+        return self.indices
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -265,6 +280,14 @@ class SegmentationSpec(TaskSpec):
             "orientation": target.orientation,
         }
 
+    def to_row(self, schema: MaskSchema, target: MaskTarget | MovedMask) -> Row:
+        """The mask as numbers of classes."""
+        return {FIELD: target.read(schema)}
+
+    def row_options(self, schema: MaskSchema) -> dict[str, Any]:
+        """The classes in the order of their numbers."""
+        return {"classes": list(schema.classes), "ignore_index": IGNORED}
+
     def decode(
         self,
         outputs: Outputs,
@@ -280,7 +303,7 @@ class SegmentationSpec(TaskSpec):
             for maps, geometry in zip(outputs["probabilities"], geometries, strict=True)
         ]
 
-    def truth(self, schema: MaskSchema, target: MaskTarget) -> MaskPrediction:
+    def truth(self, schema: MaskSchema, target: MaskTarget | MovedMask) -> MaskPrediction:
         """The mask itself."""
         return MaskPrediction.of(target.read(schema), schema.classes)
 
