@@ -36,6 +36,7 @@ EXTRAS = (
 TORCH_FREE_ROOMS = frozenset(
     {
         "cli",
+        "collecting",
         "config",
         "data",
         "errors",
