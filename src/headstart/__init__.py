@@ -1,8 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
 The verbs of the command line are functions here: ``train``, ``lr_find``, ``predict``,
-``evaluate``, ``split``, ``show``, ``check``, ``cache``. They are loaded when they are first used,
-so that importing the package costs nothing.
+``evaluate``, ``collect``, ``split``, ``show``, ``check``, ``cache``. They are loaded when they are
+first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headstart.jobs import (
         cache,
         check,
+        collect,
         evaluate,
         load_model,
         lr_find,
@@ -29,6 +30,7 @@ _JOBS = frozenset(
     {
         "cache",
         "check",
+        "collect",
         "evaluate",
         "load_model",
         "lr_find",
@@ -42,6 +44,7 @@ __all__ = [
     "__version__",
     "cache",
     "check",
+    "collect",
     "evaluate",
     "load_model",
     "lr_find",

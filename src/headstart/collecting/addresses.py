@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from headstart.errors import DataError
+from headstart.collecting.limits import FailedError, RefusedError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -35,17 +35,18 @@ def resolve(host: str, port: int, *, allow_private: bool = False) -> tuple[str, 
         allow_private: also addresses of the local net and of this machine.
 
     Raises:
-        DataError: the name is unknown, or one of its addresses is not public.
+        FailedError: the name is not known, which may be the fault of this machine's connection.
+        RefusedError: one of its addresses is not public.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise DataError(f"host '{host}' is not known: {error}") from error
+        raise FailedError(f"host '{host}' is not known: {error}") from error
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         # A scope ("fe80::1%eth0") says which interface, not which address.
         if not allow_private and not is_public(ipaddress.ip_address(address.split("%")[0])):
-            raise DataError(
+            raise RefusedError(
                 f"host '{host}' has the address {address}, which is not public; "
                 "`--allow-private` permits it"
             )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
 from headstart.jobs.check_job import check
+from headstart.jobs.collect_job import collect
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.jobs.split_job import split
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cache",
     "check",
+    "collect",
     "evaluate",
     "load_model",
     "lr_find",
