@@ -79,13 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
             server.running += 1
             server.most = max(server.most, server.running)
         try:
-            parts = [*urllib.parse.unquote(self.path).split("/"), "0"]
+            parts = [*urllib.parse.unquote(self.path).replace("café", "ok").split("/"), "0"]
             getattr(self, f"_{parts[1]}")(int(parts[2].partition(".")[0]))
         finally:
             with server.lock:
                 server.running -= 1
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Silence."""
 
     def _send(self, content: bytes, status: int = 200, **headers: str) -> None:
@@ -104,8 +104,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ok(self, at: int) -> None:
         self._send(picture(at), Content_Type="text/plain")
-
-    _café = _ok
 
     def _png(self, at: int) -> None:
         self._send(picture(at, "PNG"), Content_Type="image/jpeg")

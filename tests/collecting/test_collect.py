@@ -264,7 +264,7 @@ def test_two_collections_do_not_mix(tmp_path: Path, server: Server) -> None:
 
     with (
         exclusive_lock(tmp_path / "photos/.collect.lock", ""),
-        pytest.raises(RunError, match="another process collects into .*photos"),
+        pytest.raises(RunError, match=r"another process collects into .*photos"),
     ):
         collect(tmp_path, server.url("/ok/1"))
 

@@ -12,9 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from headstart.collecting.fetch import Fetcher
 from headstart.collecting.limits import FailedError, Limits, RefusedError
 from headstart.collecting.lists import Wanted
-from headstart.collecting.pictures import Picture, picture_of
-
-Found = Picture | RefusedError | FailedError
+from headstart.collecting.pictures import Found, picture_of
 
 
 class Turns:

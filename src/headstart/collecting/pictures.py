@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 
-from headstart.collecting.limits import RefusedError
+from headstart.collecting.limits import FailedError, RefusedError
 from headstart.errors import UnreadableImageError
 from headstart.runtime.images import describe_file, read_image
 
@@ -49,6 +49,10 @@ class Picture:
     def name(self) -> str:
         """A function of the content alone, in lower case."""
         return self.sha256[:NAME_DIGITS] + self.suffix
+
+
+Found = Picture | RefusedError | FailedError
+"""What a URL gave."""
 
 
 def picture_of(content: bytes, final_url: str) -> Picture:

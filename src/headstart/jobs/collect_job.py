@@ -5,21 +5,24 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from headstart.collecting.limits import FailedError, Limits, RefusedError
 from headstart.collecting.lists import UrlList, Wanted, read_lists
-from headstart.collecting.pictures import Picture
+from headstart.collecting.pictures import Found
 from headstart.collecting.results_table import STATUSES, Outcome, ResultsTable
 from headstart.errors import ConfigError, RunError, needing_extra
 from headstart.progress import Progress, QuietProgress
 from headstart.storage import exclusive_lock, write_bytes
 
 RESULTS = "collected.csv"
+
+Downloading = Callable[[Sequence[Wanted]], Generator[tuple[Wanted, Found], None, None]]
 
 # What `storage` writes beside a picture's place before it is whole.
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.[a-z]+\.[0-9a-f]{32}\.tmp")
@@ -102,6 +105,8 @@ def collect(
     if unknown := sorted(limits.keys() - known):
         raise ConfigError([f"no such limit: {name}" for name in unknown])
     chosen = Limits(**limits)
+    with needing_extra("Collecting", "collect"):
+        from headstart.collecting.download import download
     folder = Path(into)
     lists = [urls] if isinstance(urls, str | Path) else list(urls)
     listed = read_lists([Path(table) for table in lists], _classes(folder))
@@ -111,14 +116,13 @@ def collect(
             stack.enter_context(exclusive_lock(folder / ".collect.lock", held))
         except OSError as error:
             raise RunError(f"cannot write {folder}: {error.strerror or error}") from error
-        return _collect(listed, folder, chosen, again, progress or QuietProgress())
+        begin = functools.partial(download, limits=chosen)
+        return _collect(listed, folder, begin, again, progress or QuietProgress())
 
 
 def _collect(
-    listed: UrlList, folder: Path, limits: Limits, again: bool, progress: Progress
+    listed: UrlList, folder: Path, begin: Downloading, again: bool, progress: Progress
 ) -> CollectResult:
-    with needing_extra("Collecting", "collect"):
-        from headstart.collecting.download import download
     _sweep(folder)
     final = {"kept", "duplicate"} if again else {"kept", "duplicate", "refused"}
     with contextlib.closing(ResultsTable(folder / RESULTS)) as table:
@@ -135,8 +139,10 @@ def _collect(
             for outcome in before.values()
             if outcome.status == "kept"
         }
-        coming = download(todo, limits)
-        with contextlib.closing(coming), progress.bar("collect", len(todo)) as advance:
+        with (
+            contextlib.closing(begin(todo)) as coming,
+            progress.bar("collect", len(todo)) as advance,
+        ):
             for entry, found in coming:
                 table.add(_keep(entry, found, folder, kept))
                 advance(1)
@@ -146,12 +152,7 @@ def _collect(
     return CollectResult(folder, folder / RESULTS, outcomes, len(todo), notes)
 
 
-def _keep(
-    entry: Wanted,
-    found: Picture | RefusedError | FailedError,
-    folder: Path,
-    kept: set[tuple[str, str]],
-) -> Outcome:
+def _keep(entry: Wanted, found: Found, folder: Path, kept: set[tuple[str, str]]) -> Outcome:
     """Writes a picture before its row: what has a row is whole on the disk."""
     if isinstance(found, RefusedError):
         return Outcome(entry, "refused", str(found))
