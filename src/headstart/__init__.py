@@ -1,8 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
 The verbs of the command line are functions here: ``train``, ``lr_find``, ``predict``,
-``evaluate``, ``split``, ``show``, ``augment``, ``check``, ``cache``. They are loaded when they are
-first used, so that importing the package costs nothing.
+``evaluate``, ``collect``, ``split``, ``show``, ``augment``, ``check``, ``cache``. They are loaded
+when they are first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         augment,
         cache,
         check,
+        collect,
         evaluate,
         load_model,
         lr_find,
@@ -31,6 +32,7 @@ _JOBS = frozenset(
         "augment",
         "cache",
         "check",
+        "collect",
         "evaluate",
         "load_model",
         "lr_find",
@@ -45,6 +47,7 @@ __all__ = [
     "augment",
     "cache",
     "check",
+    "collect",
     "evaluate",
     "load_model",
     "lr_find",

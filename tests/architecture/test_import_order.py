@@ -22,6 +22,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("tasks",),
     ("runtime",),
     ("data",),
+    ("collecting",),
     ("models",),
     (
         "tasks.*.learn",

@@ -19,6 +19,8 @@ EXTRAS = (
     *TORCH,
     "cleanlab",
     "fsspec",
+    "httpcore",
+    "httpx",
     "imagehash",
     "iterstrat",
     "jinja2",
@@ -32,10 +34,12 @@ EXTRAS = (
     "scipy",
     "segmentation_models_pytorch",
     "sklearn",
+    "tenacity",
 )
 TORCH_FREE_ROOMS = frozenset(
     {
         "cli",
+        "collecting",
         "config",
         "data",
         "errors",

@@ -10,6 +10,7 @@ from headstart.config import train_config
 from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
 from headstart.jobs.check_job import check
+from headstart.jobs.collect_job import collect
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.jobs.split_job import split
@@ -25,6 +26,7 @@ __all__ = [
     "augment",
     "cache",
     "check",
+    "collect",
     "evaluate",
     "load_model",
     "lr_find",

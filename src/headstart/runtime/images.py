@@ -167,14 +167,14 @@ def deepest_value(content: bytes) -> int | None:
         raise UnreadableImageError(f"cannot be decoded ({_reason(error)})") from error
 
 
-def describe_file(path: Path) -> tuple[str, bool]:
+def describe_file(source: Path | bytes) -> tuple[str, bool]:
     """Format of a picture file in Pillow's words (``JPEG``), and whether it is animated.
 
     Raises:
         UnreadableImageError: the file has no header of a picture.
     """
     try:
-        with _without_warnings(), _opened(path) as image:
+        with _without_warnings(), _opened(source) as image:
             return image.format or "", bool(getattr(image, "is_animated", False))
     except UnreadableImageError:
         raise

@@ -50,7 +50,7 @@ class CsvTable:
         if table is None:
             raise DataError(f"{data} holds no CSV file with a column 'image'")
         root = table.parent
-        rows = _rows(table)
+        rows = table_rows(table)
         header = rows[0][1].keys() if rows else ()
         group_column = options.group or (GROUP if GROUP in header else None)
         if group_column and group_column not in header:
@@ -78,20 +78,38 @@ class CsvTable:
         return DataListing(root, self.name, tuple(annotations), tuple(omissions), notes, ("group",))
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows with their line numbers; the delimiter is the one that the header uses most."""
+def table_text(table: Path) -> str:
+    """The text of a table, without the mark that spreadsheet programs put at its start.
+
+    Raises:
+        DataError: it cannot be read, or is empty.
+    """
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{table} cannot be read as UTF-8 text: {error}") from error
     if not text.strip():
         raise DataError(f"{table} is empty")
+    return text
+
+
+def table_rows(table: Path, needed: str = IMAGE) -> list[tuple[int, dict[str, str]]]:
+    """Rows with their line numbers; the delimiter is the one that the header uses most.
+
+    Args:
+        table: a CSV file.
+        needed: column that must be there.
+
+    Raises:
+        DataError: it cannot be read as a table, or the column is missing.
+    """
+    text = table_text(table)
     first = text.splitlines()[0]
     delimiter = max(DELIMITERS, key=first.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
     header = [name.strip() for name in reader.fieldnames or ()]
-    if IMAGE not in header:
-        raise DataError(f"{table}: the column 'image' is missing; found {', '.join(header)}")
+    if needed not in header:
+        raise DataError(f"{table}: the column {needed!r} is missing; found {', '.join(header)}")
     if len(set(header)) < len(header):
         raise DataError(f"{table}: two columns have the same name; found {', '.join(header)}")
     reader.fieldnames = header

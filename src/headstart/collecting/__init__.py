@@ -1,0 +1,1 @@
+"""Collecting pictures: from lists of URLs to class folders."""
