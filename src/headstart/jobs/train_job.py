@@ -21,6 +21,7 @@ from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
 from headstart.progress import Progress
 from headstart.storage import cache_dir, read_json, write_json, write_text
+from headstart.training.loggers import check_logger
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan
 from headstart.training.probe import Probe
@@ -29,7 +30,7 @@ from headstart.types import Manifest, Metric
 PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "pytorch-lightning", "onnxruntime")
 """Whose versions a run records: a score can depend on them."""
 
-FREE_SETTINGS = frozenset({"data", "cache_size"})
+FREE_SETTINGS = frozenset({"data", "cache_size", "logger"})
 """Settings that may differ when a run is resumed: they do not change the model."""
 
 OUT_OF_FOLD_BELOW = 500
@@ -90,6 +91,7 @@ def run_training(
 
 
 def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
+    check_logger(config.logger)
     material = gather(config, run.splits, progress, run.timed)
     probe = material.probe()
     plan = _plan(run, material, probe)
@@ -149,9 +151,8 @@ def _recorded_config(run: RunFolder, config: TrainConfig, given: Mapping[str, An
         changed.append(f"{run.path} was started on {recorded.data}, got {config.data}")
     if changed:
         raise ConfigError(changed)
-    if given.get("cache_size") is None:
-        return recorded
-    return recorded.model_copy(update={"cache_size": config.cache_size})
+    free = [name for name in FREE_SETTINGS - {"data"} if given.get(name) is not None]
+    return recorded.model_copy(update={name: getattr(config, name) for name in free})
 
 
 def _environment(plan: Plan) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
-from headstart.config import Schedule
+from headstart.config import LoggerName, Schedule
 from headstart.data.loader import Batch
 from headstart.models.network import Rest, parameter_groups
 from headstart.tasks.learning import Objective
@@ -40,6 +40,7 @@ class PhaseSettings:
         mixing: of pictures within a batch.
         steps: of an epoch; None for every picture once.
         keep_all: whether the state of every epoch is kept.
+        logger: where the curves go.
     """
 
     name: str
@@ -56,6 +57,7 @@ class PhaseSettings:
     mixing: Mixing = NO_MIXING
     steps: int | None = None
     keep_all: bool = False
+    logger: LoggerName = "tensorboard"
 
 
 @dataclasses.dataclass(frozen=True)

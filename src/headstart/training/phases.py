@@ -177,6 +177,7 @@ class Phases:
             mixing=Mixing(config.mixup, config.cutmix if name == FINETUNE_PHASE else 0.0),
             steps=config.steps_per_epoch,
             keep_all=config.keep_checkpoints == "all",
+            logger=config.logger,
         )
 
 
