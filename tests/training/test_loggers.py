@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.loggers import wandb as lightning_wandb
 
 from headstart.errors import MissingExtraError
@@ -48,7 +49,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[FakeRun]:
     """The runs that Weights & Biases was asked for."""
     opened: list[FakeRun] = []
     modules = {
-        name: ModuleType(name) for name in ("wandb", "wandb.sdk", "wandb.sdk.lib", "wandb.wandb_run")
+        name: ModuleType(name)
+        for name in ("wandb", "wandb.sdk", "wandb.sdk.lib", "wandb.wandb_run")
     }
     fake = modules["wandb"]
 
@@ -72,6 +74,18 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[FakeRun]:
     return opened
 
 
+def log_one(run: Path) -> None:
+    with open_logger("wandb", run, "head") as logger:
+        assert logger is not None
+        logger.log_metrics({"val_loss": 1.0})
+
+
+def mistake(logger: Logger | None) -> None:
+    assert logger is not None
+    logger.log_metrics({"val_loss": 1.0})
+    raise ZeroDivisionError
+
+
 def test_each_phase_is_a_run_that_stays_offline(
     tmp_path: Path, runs: list[FakeRun], small: Small
 ) -> None:
@@ -91,17 +105,13 @@ def test_the_environment_may_ask_for_the_network(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_PROJECT", "cats")
-    with open_logger("wandb", tmp_path, "head") as logger:
-        assert logger is not None
-        logger.log_metrics({"val_loss": 1.0})
+    log_one(tmp_path)
     assert (runs[0].options["mode"], runs[0].options["project"]) == ("online", "cats")
 
 
 def test_a_mistake_in_training_ends_the_run_too(tmp_path: Path, runs: list[FakeRun]) -> None:
     with pytest.raises(ZeroDivisionError), open_logger("wandb", tmp_path, "head") as logger:
-        assert logger is not None
-        logger.log_metrics({"val_loss": 1.0})
-        raise ZeroDivisionError
+        mistake(logger)
     assert [run.finished for run in runs] == [True]
 
 
@@ -110,9 +120,7 @@ def test_a_run_of_the_persons_own_is_left_open(tmp_path: Path, runs: list[FakeRu
 
     theirs = wandb.init(name="theirs")
     with pytest.warns(UserWarning, match="already in progress"):
-        with open_logger("wandb", tmp_path, "head") as logger:
-            assert logger is not None
-            logger.log_metrics({"val_loss": 1.0})
+        log_one(tmp_path)
     assert [run.options["name"] for run in runs] == ["theirs"]
     assert theirs.logged
     assert not theirs.finished

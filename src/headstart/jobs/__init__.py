@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ def train(
     resume: bool = False,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    transform: Callable[..., Any] | None = None,
+    loss_function: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> TrainResult:
     """Trains a model on a folder of pictures, tests it, and exports it.
@@ -49,6 +51,9 @@ def train(
         resume: continue the run in ``out`` (or the newest of this data) where it was stopped.
         config: YAML file with settings, such as the ``config.yaml`` of another run.
         progress: told what happens; None is silent.
+        transform: makes the augmented views instead of ``augment`` and ``flip``, see
+            docs/how-to/use-your-own-transform.md.
+        loss_function: takes outputs and targets of a batch and returns what training minimises.
         settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
 
     Returns:
@@ -59,6 +64,7 @@ def train(
     """
     with needing_extra("Training", "train"):
         from headstart.jobs.train_job import run_training
+        from headstart.training.custom import Custom
     given: Mapping[str, Any] = {**settings, "data": Path(data)}
     return run_training(
         given,
@@ -66,6 +72,7 @@ def train(
         resume=resume,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
+        custom=Custom(transform, loss_function),
     )
 
 
@@ -76,6 +83,7 @@ def show(
     count: int | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    transform: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> ShowResult:
     """Draws a batch as training sees it: views after augmentation, with their targets.
@@ -86,6 +94,8 @@ def show(
         count: views to draw; None takes a batch.
         config: YAML file with settings, such as the ``config.yaml`` of a run.
         progress: told what happens; None is silent.
+        transform: makes the augmented views instead of ``augment`` and ``flip``, see
+            docs/how-to/use-your-own-transform.md.
         settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
 
     Raises:
@@ -93,12 +103,14 @@ def show(
     """
     with needing_extra("Showing views", "train"):
         from headstart.jobs.show_job import run_show
+        from headstart.training.custom import Custom
     return run_show(
         {**settings, "data": Path(data)},
         out=Path(out) if out is not None else None,
         count=count,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
+        custom=Custom(transform),
     )
 
 
@@ -108,6 +120,8 @@ def lr_find(
     plot: str | Path | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    transform: Callable[..., Any] | None = None,
+    loss_function: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> LrFindResult:
     """Tries rising learning rates on the part that ``train`` would train, and suggests one.
@@ -119,6 +133,9 @@ def lr_find(
         plot: SVG file for the curve; None draws nothing.
         config: YAML file with settings.
         progress: told what happens; None is silent.
+        transform: makes the augmented views instead of ``augment`` and ``flip``, see
+            docs/how-to/use-your-own-transform.md.
+        loss_function: takes outputs and targets of a batch and returns what training minimises.
         settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
 
     Returns:
@@ -129,9 +146,11 @@ def lr_find(
     """
     with needing_extra("Finding a learning rate", "train"):
         from headstart.jobs.lr_find_job import find_lr
+        from headstart.training.custom import Custom
     return find_lr(
         {**settings, "data": Path(data)},
         plot=Path(plot) if plot is not None else None,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
+        custom=Custom(transform, loss_function),
     )
