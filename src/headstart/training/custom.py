@@ -57,15 +57,16 @@ class Custom:
         }
 
     def check(self, config: TrainConfig, given: Mapping[str, Any]) -> None:
-        """Whether the settings leave room for it.
+        """Whether it has keys, and the settings leave room for it.
 
         Args:
             config: of the run, not yet settled.
             given: settings that were given beside it.
 
         Raises:
-            ConfigError: names every setting that is in the way.
+            ConfigError: names every setting that is in the way, or what has no key.
         """
+        self.keys()
         if self.transform is None:
             return
         problems = [
