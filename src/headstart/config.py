@@ -23,6 +23,7 @@ from headstart.types import Size
 MIN_SIDE = 32
 """Smallest side of the training size in pixels: the last feature map has one cell there."""
 
+LoggerName = Literal["tensorboard", "wandb", "none"]
 Schedule = Literal["one-cycle", "cosine", "plateau", "constant"]
 Strategy = Literal["features", "finetune", "full"]
 DATASET_FILE = "dataset.yaml"
@@ -228,6 +229,8 @@ class TrainConfig(BaseModel):
     # Bytes that the whole cache may take; over it what was used longest ago is removed, but nothing
     # that is in use.
     cache_size: Annotated[int, BeforeValidator(parse_bytes)] = CACHE_SIZE
+    # Where the curves of training go; wandb stays offline unless WANDB_MODE says otherwise.
+    logger: LoggerName = "tensorboard"
 
     @property
     def backbones(self) -> tuple[str, ...]:

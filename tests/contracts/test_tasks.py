@@ -437,6 +437,17 @@ def test_every_loss_is_lower_for_better_outputs(case: Case) -> None:
         assert after.item() < before.detach().item(), name
 
 
+def test_a_loss_from_outside_is_given_the_outputs_of_each_picture(case: Case) -> None:
+    raw = case.raw(3).detach().requires_grad_()
+    encoded = case.encoded(case.targets[:3])
+    outputs, wanted = case.learner.comparable(case.network.head, raw, encoded)
+    assert len(outputs) == len(wanted) == 3
+    assert outputs.dtype == torch.float32
+    (slope,) = torch.autograd.grad(outputs[1].square().sum(), raw)
+    assert slope[1].abs().sum() > 0
+    assert slope[::2].abs().sum() == 0
+
+
 @pytest.mark.parametrize("count", [1, COUNT])
 def test_the_epoch_metric_is_finite_with_its_error_and_does_not_depend_on_batches(
     case: Case, count: int

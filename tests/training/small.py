@@ -149,7 +149,6 @@ class Small:
             self.manifest,
             network,
             self.stored(network),
-            tasks.learner(self.manifest.task),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Draw a batch as training sees it, with its targets."""
-    settings = {
+    settings: dict[str, Any] = {
         "task": task,
         "image_size": image_size,
         "resize": resize,

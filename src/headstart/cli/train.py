@@ -93,6 +93,9 @@ Schedule = Annotated[str | None, typer.Option(help="one-cycle, cosine, plateau o
 CacheSize = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Of the whole cache  [default: 50GB]")
 ]
+Logger = Annotated[
+    str | None, typer.Option(help="tensorboard, wandb or none  [default: tensorboard]")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -138,6 +141,7 @@ def train(
     group: Group = None,
     allow_leak: AllowLeak = None,
     cache_size: CacheSize = None,
+    logger: Logger = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,

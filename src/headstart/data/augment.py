@@ -23,7 +23,9 @@ VERSION = 4
 View = tuple[ImageArray, Placed | None]
 """A picture (h, w, 3), uint8, RGB, and its target in it where that has a place."""
 
-_AXES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+AXES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+"""Origin and ends of two axes (3, 2), x before y: moved with a target, they tell what became of it.
+"""
 
 Policy = Literal["none", "light", "standard", "strong"]
 Flip = Literal["none", "horizontal", "both"]
@@ -212,7 +214,7 @@ def augmented_view(
     """
     image = tv_tensors.Image(torch.from_numpy(np.array(pixels)).permute(2, 0, 1))
     # Three points beside the target tell afterwards what happened to it.
-    axes = tv_tensors.KeyPoints(_AXES.clone(), canvas_size=pixels.shape[:2])
+    axes = tv_tensors.KeyPoints(AXES.clone(), canvas_size=pixels.shape[:2])
     # torchvision draws from torch's global generator: its state is put back afterwards.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -220,13 +222,30 @@ def augmented_view(
     seen = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
     if placed is None:
         return seen, None
-    origin, x_axis, y_axis = axes.as_subclass(torch.Tensor)
-    right, down = x_axis - origin, y_axis - origin
-    if isinstance(placed, tv_tensors.KeyPoints):
-        # torchvision mirrors points between the centres of pixels (x becomes width - 1 - x), but
-        # resizes and turns them in continuous coordinates, where it would be width - x.
-        mirrored = torch.tensor([float(right[0] < 0), float(down[1] < 0)])
-        points = placed.as_subclass(torch.Tensor) + mirrored
-        placed = tv_tensors.KeyPoints(points, canvas_size=seen.shape[:2])
-    growth = float(right[0] * down[1] - right[1] * down[0])
+    axes = axes.as_subclass(torch.Tensor)
+    if are_points(placed):
+        size = (seen.shape[0], seen.shape[1])
+        return seen, moved_points(placed.as_subclass(torch.Tensor), axes, size)
+    _, _, growth = _turned(axes)
     return seen, Placed(placed, growth < 0, abs(growth))
+
+
+def _turned(axes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Where right and down point in a view (2,), and the area between: below 0 where mirrored."""
+    right, down = axes[1] - axes[0], axes[2] - axes[0]
+    return right, down, float(right[0] * down[1] - right[1] * down[0])
+
+
+def moved_points(points: torch.Tensor, axes: torch.Tensor, size: Size) -> Placed:
+    """Points as a transform of torchvision left them, in continuous coordinates.
+
+    Args:
+        points: (n, 2), x before y, in pixels.
+        axes: ``AXES`` after the same transform.
+        size: of the view.
+    """
+    right, down, growth = _turned(axes)
+    # torchvision mirrors points between the centres of pixels (x becomes width - 1 - x), but
+    # resizes and turns them in continuous coordinates, where it would be width - x.
+    missing = torch.tensor([float(right[0] < 0), float(down[1] < 0)])
+    return Placed(tv_tensors.KeyPoints(points + missing, canvas_size=size), growth < 0, abs(growth))

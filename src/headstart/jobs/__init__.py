@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ def train(
     resume: bool = False,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    transform: Callable[..., Any] | None = None,
+    loss_function: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> TrainResult:
     """Trains a model on a folder of pictures, tests it, and exports it.
@@ -54,6 +56,9 @@ def train(
         resume: continue the run in ``out`` (or the newest of this data) where it was stopped.
         config: YAML file with settings, such as the ``config.yaml`` of another run.
         progress: told what happens; None is silent.
+        transform: makes the augmented views instead of ``augment`` and ``flip``, see
+            docs/how-to/use-your-own-transform.md.
+        loss_function: takes outputs and targets of a batch and returns what training minimises.
         settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
 
     Returns:
@@ -64,6 +69,7 @@ def train(
     """
     with needing_extra("Training", "train"):
         from headstart.jobs.train_job import run_training
+        from headstart.training.custom import Custom
     given: Mapping[str, Any] = {**settings, "data": Path(data)}
     return run_training(
         given,
@@ -71,6 +77,7 @@ def train(
         resume=resume,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
+        custom=Custom(transform, loss_function),
     )
 
 
@@ -81,6 +88,7 @@ def show(
     count: int | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    transform: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> ShowResult:
     """Draws a batch as training sees it: views after augmentation, with their targets.
@@ -91,6 +99,8 @@ def show(
         count: views to draw; None takes a batch.
         config: YAML file with settings, such as the ``config.yaml`` of a run.
         progress: told what happens; None is silent.
+        transform: makes the augmented views instead of ``augment`` and ``flip``, see
+            docs/how-to/use-your-own-transform.md.
         settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
 
     Raises:
@@ -98,12 +108,14 @@ def show(
     """
     with needing_extra("Showing views", "train"):
         from headstart.jobs.show_job import run_show
+        from headstart.training.custom import Custom
     return run_show(
         {**settings, "data": Path(data)},
         out=Path(out) if out is not None else None,
         count=count,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
+        custom=Custom(transform),
     )
 
 
@@ -113,6 +125,8 @@ def lr_find(
     plot: str | Path | None = None,
     config: str | Path | None = None,
     progress: Progress | None = None,
+    transform: Callable[..., Any] | None = None,
+    loss_function: Callable[..., Any] | None = None,
     **settings: Any,
 ) -> LrFindResult:
     """Tries rising learning rates on the part that ``train`` would train, and suggests one.
@@ -124,6 +138,9 @@ def lr_find(
         plot: SVG file for the curve; None draws nothing.
         config: YAML file with settings.
         progress: told what happens; None is silent.
+        transform: makes the augmented views instead of ``augment`` and ``flip``, see
+            docs/how-to/use-your-own-transform.md.
+        loss_function: takes outputs and targets of a batch and returns what training minimises.
         settings: any field of ``headstart.config.TrainConfig``; they win over ``config``.
 
     Returns:
@@ -134,11 +151,13 @@ def lr_find(
     """
     with needing_extra("Finding a learning rate", "train"):
         from headstart.jobs.lr_find_job import find_lr
+        from headstart.training.custom import Custom
     return find_lr(
         {**settings, "data": Path(data)},
         plot=Path(plot) if plot is not None else None,
         file=Path(config) if config is not None else None,
         progress=progress or QuietProgress(),
+        custom=Custom(transform, loss_function),
     )
 
 

@@ -15,6 +15,7 @@ from headstart.evaluation.curve import log_curve
 from headstart.jobs.material import checked_config, gather, prepare_views
 from headstart.progress import Progress
 from headstart.storage import cache_dir, write_text
+from headstart.training.custom import Custom
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +45,22 @@ class LrFindResult:
 
 
 def find_lr(
-    given: Mapping[str, Any], *, plot: Path | None, file: Path | None, progress: Progress
+    given: Mapping[str, Any],
+    *,
+    plot: Path | None,
+    file: Path | None,
+    progress: Progress,
+    custom: Custom,
 ) -> LrFindResult:
     """See ``headstart.lr_find``."""
     if plot is not None and plot.suffix.lower() != ".svg":
         raise ConfigError([f"--plot must be the name of an .svg file, got {plot}"])
     began = time.perf_counter()
-    config = checked_config(given, file)
+    config = checked_config(given, file, custom)
     # Nothing is written there: the network is left as it was.
     with tempfile.TemporaryDirectory() as folder:
         nowhere = Path(folder)
-        material = gather(config, nowhere / "splits.csv", progress)
+        material = gather(config, nowhere / "splits.csv", progress, custom=custom)
         probe = material.probe()
         plan = material.plan(probe, lambda: time.perf_counter() - began)
         views = prepare_views(material, plan, probe, progress)

@@ -37,6 +37,7 @@ from headstart.runtime.preprocess import Preprocess
 from headstart.storage import cache_dir, seed_from
 from headstart.tasks.learning import HeadOptions
 from headstart.training.budget import affordable_size
+from headstart.training.custom import NOTHING, Custom
 from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
@@ -52,7 +53,9 @@ Timed = Callable[[str], AbstractContextManager[Any]]
 """Measures a step by its name, as ``RunFolder.timed`` does."""
 
 
-def checked_config(given: Mapping[str, Any], file: Path | None) -> TrainConfig:
+def checked_config(
+    given: Mapping[str, Any], file: Path | None, custom: Custom = NOTHING
+) -> TrainConfig:
     """The settings that were given, looked at before the pictures are read: that can take minutes.
 
     Raises:
@@ -60,6 +63,7 @@ def checked_config(given: Mapping[str, Any], file: Path | None) -> TrainConfig:
     """
     config = suit_backbones(with_its_backbone(train_config(given, file)))
     check_backbones(config.backbones)
+    custom.check(config, given)
     return config
 
 
@@ -77,6 +81,7 @@ class Material:
         preprocess: the resize rule.
         start: the model that training goes on from, if any.
         initialised: whether the head needs no further start.
+        custom: what was given in Python.
     """
 
     config: TrainConfig
@@ -88,6 +93,7 @@ class Material:
     preprocess: Preprocess
     start: WarmStart | None
     initialised: bool
+    custom: Custom
 
     def probe(self) -> Probe:
         """Measures this machine on the material."""
@@ -95,9 +101,15 @@ class Material:
 
     def phases(self, run: Path, plan: Plan, views: StoredViews | LiveViews) -> Phases:
         """What trains the network."""
-        learner = tasks.learner(self.manifest.task)
         return Phases(
-            run, self.config, plan, self.manifest, self.network, views, learner, self.initialised
+            run,
+            self.config,
+            plan,
+            self.manifest,
+            self.network,
+            views,
+            self.initialised,
+            self.custom.loss_function,
         )
 
     def plan(self, probe: Probe, elapsed: Callable[[], float]) -> Plan:
@@ -127,7 +139,11 @@ class Material:
 
 
 def gather(
-    config: TrainConfig, recorded: Path, progress: Progress, timed: Timed = nullcontext
+    config: TrainConfig,
+    recorded: Path,
+    progress: Progress,
+    timed: Timed = nullcontext,
+    custom: Custom = NOTHING,
 ) -> Material:
     """Reads the pictures and builds the network.
 
@@ -136,6 +152,7 @@ def gather(
         recorded: ``splits.csv`` of a run that goes on; need not exist.
         progress: told what was found.
         timed: measures the step that it is given the name of.
+        custom: what was given in Python.
     """
     # Before the pictures are read, which can take minutes.
     start = read_start(config)
@@ -148,8 +165,10 @@ def gather(
         manifest = without_leaks(manifest, start)
     network, initialised = _build(config, manifest, backbone, start)
     preprocess = preprocess_of(config, manifest)
-    maker = view_maker(config, manifest, preprocess)
-    return Material(config, manifest, sides, network, maker, cache, preprocess, start, initialised)
+    maker = view_maker(config, manifest, preprocess, custom)
+    return Material(
+        config, manifest, sides, network, maker, cache, preprocess, start, initialised, custom
+    )
 
 
 def prepare_views(
@@ -222,12 +241,14 @@ def preprocess_of(config: TrainConfig, manifest: Manifest) -> Preprocess:
     return Preprocess(settled(config.image_size), settled(config.resize), manifest.white_level)
 
 
-def view_maker(config: TrainConfig, manifest: Manifest, preprocess: Preprocess) -> ViewMaker:
+def view_maker(
+    config: TrainConfig, manifest: Manifest, preprocess: Preprocess, custom: Custom = NOTHING
+) -> ViewMaker:
     """Makes the views of a settled configuration."""
     learner = tasks.learner(manifest.task)
     targets = MovingTargets(learner, manifest.schema) if learner.moves(manifest.schema) else None
     augmentation = Augmentation(settled(config.augment), settled(config.flip))
-    return ViewMaker(preprocess, config.seed, augmentation, targets)
+    return ViewMaker(preprocess, config.seed, augmentation, targets, custom.transform)
 
 
 def _build(

@@ -43,6 +43,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def custom(self) -> Path:
+        """Keys of an own transform or loss, where there is one."""
+        return self.path / "custom.json"
+
+    @property
     def splits(self) -> Path:
         """Side of every picture."""
         return self.path / "splits.csv"
@@ -85,8 +90,9 @@ class RunFolder:
     @property
     def blank(self) -> bool:
         """Whether it was stopped, by a mistake in the input or a kill, before it had a plan."""
+        known = (self.state, self.config, self.custom)
         names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
-        return LOCK in names and names <= {LOCK, self.state.name, self.config.name}
+        return LOCK in names and names <= {LOCK, *(p.name for p in known)}
 
     def discard(self) -> None:
         """Removes a blank run, so that its name is free again."""

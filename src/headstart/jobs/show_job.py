@@ -20,6 +20,7 @@ from headstart.jobs.run_folder import RUNS
 from headstart.progress import Progress
 from headstart.storage import write_bytes
 from headstart.tasks.drawing import sheet, with_legend
+from headstart.training.custom import Custom
 from headstart.training.phases import FINETUNE_PHASE
 from headstart.training.store_plan import wanted_views
 from headstart.training.views import PLAIN, View, ViewMaker
@@ -55,9 +56,11 @@ def run_show(
     count: int | None,
     file: Path | None,
     progress: Progress,
+    custom: Custom,
 ) -> ShowResult:
     """See ``headstart.show``."""
     config = train_config(given, file)
+    custom.check(config, given)
     if count is not None and not 1 <= count <= MAX_COUNT:
         raise DataError(f"--count must be between 1 and {MAX_COUNT}, got {count}")
     target = out if out is not None else RUNS / f"{config.data.resolve().stem}-batch.png"
@@ -65,7 +68,7 @@ def run_show(
     if target.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"--out {target} lies in {folder}: the data is not changed, say another")
     config, manifest, images = read_data(config, None, None, progress)
-    maker = view_maker(config, manifest, preprocess_of(config, manifest))
+    maker = view_maker(config, manifest, preprocess_of(config, manifest), custom)
     views = _batch(config, manifest, count)
     tiles = [_drawn(view, manifest, maker, images) for view in views]
     columns = max(1, SHEET_WIDTH // max(tile.width for tile in tiles))

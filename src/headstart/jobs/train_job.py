@@ -21,6 +21,8 @@ from headstart.jobs.results import RunInputs, deliver
 from headstart.jobs.run_folder import RunFolder, open_run
 from headstart.progress import Progress
 from headstart.storage import cache_dir, read_json, write_json, write_text
+from headstart.training.custom import Custom
+from headstart.training.loggers import check_logger
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan
 from headstart.training.probe import Probe
@@ -29,7 +31,7 @@ from headstart.types import Manifest, Metric
 PACKAGES = ("numpy", "pillow", "torch", "torchvision", "timm", "pytorch-lightning", "onnxruntime")
 """Whose versions a run records: a score can depend on them."""
 
-FREE_SETTINGS = frozenset({"data", "cache_size"})
+FREE_SETTINGS = frozenset({"data", "cache_size", "logger"})
 """Settings that may differ when a run is resumed: they do not change the model."""
 
 OUT_OF_FOLD_BELOW = 500
@@ -65,23 +67,29 @@ def run_training(
     resume: bool,
     file: Path | None,
     progress: Progress,
+    custom: Custom,
 ) -> TrainResult:
     """See ``headstart.train``."""
-    config = checked_config(given, file)
+    config = checked_config(given, file, custom)
+    keys = custom.keys()
     run = open_run(config.data, out, resume)
     with run.locked():
         run = run.continued()
         if resume and run.config.is_file():
             config = _recorded_config(run, config, given)
+            _check_same(run, keys)
         else:
             if resume:
                 progress.say(f"Nothing to resume in {run.path}: starting from the beginning.")
+            run.custom.unlink(missing_ok=True)
+            if keys:
+                write_json(run.custom, keys)
             write_text(run.config, config.to_yaml())
         if run.finished:
             progress.say(f"{run.path} is finished already")
         else:
             try:
-                _train(run, config, progress)
+                _train(run, config, progress, custom)
             except HeadstartError:
                 # A mistake in the input must not use up the name of the run.
                 run.discard()
@@ -89,8 +97,9 @@ def run_training(
     return TrainResult(run.path, run.model, run.report, read_json(run.metrics))
 
 
-def _train(run: RunFolder, config: TrainConfig, progress: Progress) -> None:
-    material = gather(config, run.splits, progress, run.timed)
+def _train(run: RunFolder, config: TrainConfig, progress: Progress, custom: Custom) -> None:
+    check_logger(config.logger)
+    material = gather(config, run.splits, progress, run.timed, custom)
     probe = material.probe()
     plan = _plan(run, material, probe)
     views = prepare_views(material, plan, probe, progress, run.timed)
@@ -149,9 +158,29 @@ def _recorded_config(run: RunFolder, config: TrainConfig, given: Mapping[str, An
         changed.append(f"{run.path} was started on {recorded.data}, got {config.data}")
     if changed:
         raise ConfigError(changed)
-    if given.get("cache_size") is None:
-        return recorded
-    return recorded.model_copy(update={"cache_size": config.cache_size})
+    free = [name for name in FREE_SETTINGS - {"data"} if given.get(name) is not None]
+    return recorded.model_copy(update={name: getattr(config, name) for name in free})
+
+
+def _check_same(run: RunFolder, keys: Mapping[str, Mapping[str, str]]) -> None:
+    """A resumed run is given the same transform and loss, which no file can hold.
+
+    Raises:
+        ConfigError: names what is missing, new or different.
+    """
+    recorded = read_json(run.custom) if run.custom.is_file() else {}
+
+    def shown(found: Mapping[str, str] | None) -> str:
+        return f"{found['name']} (key {found['key'][:8]})" if found else "not given"
+
+    changed = [
+        f"{name} was {shown(recorded.get(name))} when {run.path} was started, and is "
+        f"{shown(keys.get(name))}: a resumed run must be given the same, to headstart.train"
+        for name in sorted({*recorded, *keys})
+        if recorded.get(name) != keys.get(name)
+    ]
+    if changed:
+        raise ConfigError(changed)
 
 
 def _environment(plan: Plan) -> dict[str, Any]:

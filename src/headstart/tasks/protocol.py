@@ -382,6 +382,12 @@ class TaskLearner(Protocol):
     ) -> torch.Tensor:
         """Mean loss of a batch, from the head's raw outputs."""
 
+    def comparable(
+        self, head: torch.nn.Module, raw: torch.Tensor, encoded: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Outputs and targets of a batch in the same units: what a loss from outside is given."""
+        return raw, encoded
+
     def statistics(
         self, head: torch.nn.Module, raw: torch.Tensor, encoded: torch.Tensor
     ) -> torch.Tensor:

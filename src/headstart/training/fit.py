@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
 from headstart.data.loader import (
@@ -36,6 +36,7 @@ from headstart.training.checkpoints import (
     last_path,
     load_state,
 )
+from headstart.training.loggers import open_logger
 from headstart.training.module import PhaseSettings, Score, Scores, TransferModule
 
 
@@ -96,12 +97,13 @@ def fit_phase(
                 keeper.begin(rest, _score(rest, learner, settings, validation))
             # Lightning leaves modules in the mode in which it finds them: without this no dropout.
             rest.train()
-            _trainer(settings, learner.higher_is_better, keeper, run).fit(
-                TransferModule(rest, learner, settings, steps),
-                train_loader(data.train, order),
-                validation,
-                ckpt_path=resume if resume.is_file() else None,
-            )
+            with open_logger(settings.logger, run, settings.name) as logger:
+                _trainer(settings, learner.higher_is_better, keeper, logger).fit(
+                    TransferModule(rest, learner, settings, steps),
+                    train_loader(data.train, order),
+                    validation,
+                    ckpt_path=resume if resume.is_file() else None,
+                )
     rest.load_state_dict(load_state(best_path(folder, settings.name)))
     rest.eval()
 
@@ -132,7 +134,7 @@ def _score(
 
 
 def _trainer(
-    settings: PhaseSettings, higher_is_better: bool, keeper: EpochKeeper, run: Path
+    settings: PhaseSettings, higher_is_better: bool, keeper: EpochKeeper, logger: Logger | None
 ) -> pl.Trainer:
     # It has to decide before the keeper writes the checkpoint, which records the decision.
     stopping = EarlyStopping(
@@ -145,7 +147,7 @@ def _trainer(
         settings.precision,
         max_epochs=settings.epochs,
         callbacks=[stopping, keeper],
-        logger=TensorBoardLogger(run / "logs", name=settings.name, version=""),
+        logger=logger if logger is not None else False,
         plugins=[AtomicCheckpointIO()],
         log_every_n_steps=1,
     )

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 
-from headstart.config import Schedule
+from headstart.config import LoggerName, Schedule
 from headstart.data.loader import Batch
+from headstart.errors import ConfigError
 from headstart.models.network import Rest, parameter_groups
 from headstart.tasks.learning import Objective
 from headstart.tasks.protocol import TaskLearner
+from headstart.training.custom import LossFunction
 from headstart.training.mixing import NO_MIXING, Mixing
 
 PLATEAU_EPOCHS = 5
@@ -40,6 +42,8 @@ class PhaseSettings:
         mixing: of pictures within a batch.
         steps: of an epoch; None for every picture once.
         keep_all: whether the state of every epoch is kept.
+        logger: where the curves go.
+        loss_function: is minimised instead of the objective.
     """
 
     name: str
@@ -56,6 +60,8 @@ class PhaseSettings:
     mixing: Mixing = NO_MIXING
     steps: int | None = None
     keep_all: bool = False
+    logger: LoggerName = "tensorboard"
+    loss_function: LossFunction | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +140,22 @@ class TransferModule(pl.LightningModule):
         maps, targets = batch
         mixed = self._settings.mixing.draw(maps)
         raw = self.rest(mixed.maps)
-        loss = mixed.loss(
-            lambda wanted: self._learner.loss(
-                self.rest.head, raw, wanted, self._settings.objective
-            ),
-            targets,
-        )
+        loss = mixed.loss(lambda wanted: self._loss(raw, wanted), targets)
         self.log("train_loss", loss, on_epoch=True, on_step=False, batch_size=len(targets))
         return loss
+
+    def _loss(self, raw: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        settings = self._settings
+        if settings.loss_function is None:
+            return self._learner.loss(self.rest.head, raw, targets, settings.objective)
+        given = self._learner.comparable(self.rest.head, raw.float(), targets)
+        loss: Any = settings.loss_function(*given)
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            got = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else repr(loss)
+            raise ConfigError(
+                [f"loss_function must return one number that depends on the outputs, got {got}"]
+            )
+        return loss.reshape(())
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Adds a batch to the scores."""

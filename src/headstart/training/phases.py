@@ -20,6 +20,7 @@ from headstart.progress import Progress
 from headstart.tasks.learning import Objective
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.checkpoints import is_finished
+from headstart.training.custom import LossFunction
 from headstart.training.fit import PhaseData, fit_phase
 from headstart.training.lr_finder import RateCurve, try_rates
 from headstart.training.mixing import Mixing
@@ -56,8 +57,8 @@ class Phases:
         manifest: the pictures, with sides and targets.
         network: changed in place; its backbone holds the pretrained weights, its head is new.
         views: gives every view that the plan names.
-        learner: of the task.
         initialised: whether the head is trained already and shall go on from there.
+        loss_function: of the person's own; minimised instead of the task's.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class Phases:
         manifest: Manifest,
         network: Network,
         views: Views,
-        learner: TaskLearner,
         initialised: bool = False,
+        loss_function: LossFunction | None = None,
     ) -> None:
         self._convex = network.head.convex and not initialised
         self._run, self._config, self._plan = run, config, plan
-        self._manifest, self._network, self._learner = manifest, network, learner
+        self._manifest, self._network = manifest, network
+        self._learner = tasks.learner(manifest.task)
+        self._loss_function = loss_function
         _, self._rest = network.split(plan.split_stage)
         train, val = manifest.on("train"), manifest.on("val")
         self._targets: Sequence[Any] = [record.target for record in train]
@@ -180,6 +183,8 @@ class Phases:
             mixing=Mixing(config.mixup, config.cutmix if name == FINETUNE_PHASE else 0.0),
             steps=config.steps_per_epoch,
             keep_all=config.keep_checkpoints == "all",
+            logger=config.logger,
+            loss_function=self._loss_function,
         )
 
 

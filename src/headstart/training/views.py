@@ -9,6 +9,7 @@ import torch
 
 from headstart.data import augment
 from headstart.data.image_cache import ImageCache
+from headstart.data.own_view import own_view
 from headstart.data.regions import SLACK, region_geometry
 from headstart.data.store import ArrayStore
 from headstart.models.network import Prefix, Rest
@@ -16,6 +17,7 @@ from headstart.runtime.preprocess import Preprocess, sample
 from headstart.storage import content_key, seed_from
 from headstart.tasks.learning import Placed
 from headstart.tasks.protocol import TaskLearner
+from headstart.training.custom import Transform, key_of
 from headstart.types import Geometry, ImageArray, Record
 
 PLAIN = 0
@@ -77,6 +79,7 @@ class ViewMaker:
         seed: decides the augmented views.
         augmentation: what they look like.
         targets: that are moved with the pictures; None where they have no place.
+        transform: of the person's own, which makes the augmented views instead.
     """
 
     def __init__(
@@ -85,17 +88,21 @@ class ViewMaker:
         seed: int,
         augmentation: augment.Augmentation,
         targets: MovingTargets | None = None,
+        transform: Transform | None = None,
     ) -> None:
         self.preprocess = preprocess
         self.targets = targets
         self.description = (
             preprocess.to_json(),
             augment.VERSION,
-            dataclasses.asdict(augmentation),
+            dataclasses.asdict(augmentation)
+            if transform is None
+            else key_of(transform, "transform"),
             # Whole pictures are cut for some kinds of targets and turned for others.
             type(targets.learner).__name__ if targets else None,
         )
         self._seed = seed
+        self._own = transform
         self._transform = augmentation.transform(preprocess)
         self._region_transform = augmentation.region_transform(preprocess, SLACK)
 
@@ -114,21 +121,28 @@ class ViewMaker:
         record, number = view
         box = None if _is_full_frame(view) else record.box
         if box is None:
-            pixels, transform = images.get(record.pixels), self._transform
+            pixels = images.get(record.pixels)
             geometry = _whole(record, pixels)
         else:
-            pixels, transform = images.get(record.region), self._region_transform
+            pixels = images.get(record.region)
             geometry = region_geometry(record, self.preprocess)
             box = geometry.box_to_input(box)
         placed = self.targets.place(record, geometry) if self.targets else None
-        if self.targets and number > PLAIN and box is None and augment.are_points(placed):
-            # Cutting out parts of the picture would cut off points: it is turned and moved instead.
-            pixels, geometry = self._surroundings(pixels, geometry)
-            placed, transform = self.targets.place(record, geometry), self._region_transform
+        seed = seed_from("view", self._seed, record.region, number)
         if number == PLAIN:
             seen, moved = augment.plain_view(pixels, placed, self.preprocess, box)
+        elif self._own is not None:
+            if box is not None:
+                # What the box means: room to move it in would be shown as part of it.
+                pixels, shown = augment.plain_view(pixels, placed, self.preprocess, box)
+                placed = shown.tensor if shown else None
+            seen, moved = own_view(pixels, placed, self._own, self.preprocess, seed)
         else:
-            seed = seed_from("view", self._seed, record.region, number)
+            transform = self._transform if box is None else self._region_transform
+            if self.targets and box is None and augment.are_points(placed):
+                # Cutting out parts would cut off points: they are turned and moved instead.
+                pixels, geometry = self._surroundings(pixels, geometry)
+                placed, transform = self.targets.place(record, geometry), self._region_transform
             seen, moved = augment.augmented_view(pixels, placed, transform, seed)
         return seen, self.targets.encode(record, moved) if self.targets else None
 

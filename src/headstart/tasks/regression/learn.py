@@ -218,6 +218,14 @@ class RegressionLearner(TaskLearner):
             return functional.l1_loss(found, wanted)
         return functional.smooth_l1_loss(found, wanted, beta=beta)
 
+    def comparable(
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Numbers in their own units, or points as shares of the input (n, points, 2)."""
+        if isinstance(head, CoordinateHead):
+            return head.shares(raw), encoded
+        return cast("NumberHead", head).values(raw), encoded
+
     def statistics(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
         """Errors of each picture: of the number in its unit, of several standardised, of points."""
         if isinstance(head, CoordinateHead):

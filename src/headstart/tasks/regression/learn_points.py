@@ -97,8 +97,12 @@ class CoordinateHead(Head):
 
         Not a number where no point, or not the reference, has a label.
         """
-        shares = raw * self.deviation + self.mean
-        return relative_errors(shares, encoded, self.pair)
+        return relative_errors(self.shares(raw), encoded, self.pair)
+
+    def shares(self, raw: torch.Tensor) -> torch.Tensor:
+        """Coordinates as shares of the input (n, points, 2)."""
+        found: torch.Tensor = raw * self.deviation + self.mean
+        return found
 
 
 def relative_errors(

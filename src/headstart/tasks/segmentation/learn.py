@@ -110,6 +110,12 @@ class SegmentationLearner(TaskLearner):
         loss = LOSSES[objective.loss]
         return loss(logits, encoded.long(), objective.label_smoothing)
 
+    def comparable(
+        self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (n, classes, h, w) and indices (n, h, w), int64, at half the input's size."""
+        return _resized(raw, encoded), encoded.long()
+
     def statistics(self, head: nn.Module, raw: torch.Tensor, encoded: torch.Tensor) -> torch.Tensor:
         """Pixels of each picture by true and predicted class (n, classes, classes)."""
         classes = raw.shape[1]
