@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,8 @@ def test_vectors_are_in_use_as_long_as_a_run_trains_on_them(small: Small) -> Non
     used = ReducedSamples(given, network.split(SPLIT_STAGE)[1], 9, 1)
     assert [s.in_use for s in list_stores(small.cache) if s.kind == "vectors"] == [True]
     del used
+    # Of other tests in this process, too, which end in cycles of references.
+    gc.collect()
     assert [s.in_use for s in list_stores(small.cache) if s.kind == "vectors"] == [False]
 
 
