@@ -53,7 +53,7 @@ TORCH_FREE_ROOMS = frozenset(
     }
 )
 # They feed the training loop, which is torch's.
-TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader", "operations"})
+TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader", "operations", "own_view"})
 # Behind the verb that trains; ``jobs`` imports them when it is called.
 TORCH_ALLOWED_IN_JOBS = frozenset(
     {

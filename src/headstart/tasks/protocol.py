@@ -172,10 +172,7 @@ class TaskSpec(Protocol):
         return []
 
     def contradicts(self, schema: Any, first: Any, second: Any) -> bool:
-        """Whether two targets cannot both be right for copies of one picture.
-
-        A copy may be cropped, mirrored, or the next frame of a film.
-        """
+        """Whether two targets cannot both be right for copies, cropped or mirrored or not."""
         return bool(self.target_to_json(schema, first) != self.target_to_json(schema, second))
 
     def truth(self, schema: Any, target: Any) -> Any:
@@ -278,9 +275,7 @@ class TaskScorer(Protocol):
         Args:
             features: pooled, (n, channels).
             targets: of the same n pictures.
-            groups: pictures of one group are never on both sides of a fold.
-            schema: of the data.
-            seed: of the folds.
+            groups: pictures of one group are never on both sides of a fold, which ``seed`` decides.
 
         Returns:
             Most suspicious first; none where the task has no such test.
@@ -372,7 +367,6 @@ class TaskLearner(Protocol):
 
         Args:
             encoded: what ``encode`` gave for the target in a view.
-            schema: of the training data.
             size: (height, width) of the view in pixels.
         """
         raise TypeError(f"targets of {type(self).__name__} have no place")
