@@ -275,7 +275,9 @@ class TaskScorer(Protocol):
         Args:
             features: pooled, (n, channels).
             targets: of the same n pictures.
-            groups: pictures of one group are never on both sides of a fold, which ``seed`` decides.
+            groups: pictures of one group are never on both sides of a fold.
+            schema: of the data.
+            seed: of the folds.
 
         Returns:
             Most suspicious first; none where the task has no such test.
@@ -365,9 +367,7 @@ class TaskLearner(Protocol):
     def in_view(self, encoded: torch.Tensor, schema: Any, size: Size) -> Any:
         """Where ``moves`` is set: an encoded target as a prediction that ``TaskSpec.draw`` takes.
 
-        Args:
-            encoded: what ``encode`` gave for the target in a view.
-            size: (height, width) of the view in pixels.
+        ``size`` is (height, width) of the view in pixels.
         """
         raise TypeError(f"targets of {type(self).__name__} have no place")
 
