@@ -27,21 +27,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_JOBS = frozenset(
-    {
-        "augment",
-        "cache",
-        "check",
-        "collect",
-        "evaluate",
-        "load_model",
-        "lr_find",
-        "predict",
-        "show",
-        "split",
-        "train",
-    }
-)
 __all__ = [
     "__version__",
     "augment",
@@ -56,6 +41,7 @@ __all__ = [
     "split",
     "train",
 ]
+_JOBS = frozenset(__all__) - {"__version__"}
 
 
 def __getattr__(name: str) -> Any:

@@ -294,6 +294,11 @@ class Manifest:
     white_level: int = 65535
     withheld: tuple[Record, ...] = ()
 
+    @property
+    def contents(self) -> dict[Path, str]:
+        """Fingerprint of the content of each file."""
+        return {record.path: record.fingerprint for record in self.records}
+
     def on(self, *splits: Split) -> tuple[Record, ...]:
         """The records of the given sides, in the manifest's order."""
         return tuple(record for record in self.records if record.split in splits)

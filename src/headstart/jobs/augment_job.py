@@ -19,12 +19,12 @@ from torchvision.transforms.v2 import functional
 from headstart import tasks
 from headstart.config import DATASET_FILE, TrainConfig
 from headstart.data.augment import augmented_view
-from headstart.data.manifest import look_into, parse_data
+from headstart.data.manifest import look_into
 from headstart.data.near_duplicates import near_duplicates
 from headstart.data.operations import FLIP, choose, parse_operations, transform_of
 from headstart.data.split import assign_splits
-from headstart.data.split_table import give_sides
 from headstart.errors import ConfigError, DataError, UnreadableImageError
+from headstart.jobs.material import parse_pictures
 from headstart.progress import Progress
 from headstart.runtime.images import measure, read_image
 from headstart.runtime.preprocess import BOX_MARGIN
@@ -257,15 +257,8 @@ class _Writer:
 
 def _read(config: TrainConfig, progress: Progress) -> Manifest:
     """The pictures with their sides, as ``train`` would decide them."""
-    overrides = {"normalise_by": config.normalise_by, "label_from": config.label_from}
-    parsed = parse_data(
-        config.data, task=config.task, limit=config.limit, overrides=overrides, group=config.group
-    )
-    if config.splits is not None:
-        parsed = give_sides(parsed, config.splits)
-    manifest = look_into(parsed, None, progress, across_sides=True)
-    files = {record.path: record.fingerprint for record in manifest.records}
-    twins = near_duplicates(files, progress)
+    manifest = look_into(parse_pictures(config), None, progress, across_sides=True)
+    twins = near_duplicates(manifest.contents, progress)
     return assign_splits(manifest, twins, "refuse")
 
 

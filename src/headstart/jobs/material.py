@@ -15,7 +15,7 @@ from headstart.config import TrainConfig, train_config
 from headstart.data.augment import Augmentation
 from headstart.data.cache import make_room
 from headstart.data.image_cache import ImageCache
-from headstart.data.manifest import look_into, parse_data
+from headstart.data.manifest import ParsedData, look_into, parse_data
 from headstart.data.near_duplicates import near_duplicates
 from headstart.data.regions import cut_regions
 from headstart.data.scan import measure_some
@@ -193,6 +193,15 @@ def prepare_views(
     return views
 
 
+def parse_pictures(config: TrainConfig) -> ParsedData:
+    """The pictures that the settings choose, with the sides that the data or a table gives."""
+    overrides = {"normalise_by": config.normalise_by, "label_from": config.label_from}
+    parsed = parse_data(
+        config.data, task=config.task, limit=config.limit, overrides=overrides, group=config.group
+    )
+    return parsed if config.splits is None else give_sides(parsed, config.splits)
+
+
 def read_data(
     config: TrainConfig, backbone: Backbone | None, recorded: Path | None, progress: Progress
 ) -> tuple[TrainConfig, Manifest, ImageCache]:
@@ -204,12 +213,7 @@ def read_data(
         recorded: ``splits.csv`` of a run; where it exists, sides are taken from it.
         progress: shows bars.
     """
-    overrides = {"normalise_by": config.normalise_by, "label_from": config.label_from}
-    parsed = parse_data(
-        config.data, task=config.task, limit=config.limit, overrides=overrides, group=config.group
-    )
-    if config.splits is not None:
-        parsed = give_sides(parsed, config.splits)
+    parsed = parse_pictures(config)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
     learner = tasks.learner(parsed.task)
     own = own_size(backbone) if backbone is not None else None
@@ -223,8 +227,7 @@ def read_data(
     cut_regions(manifest.records, cache, preprocess_of(config, manifest), progress)
     if recorded is not None and recorded.is_file():
         return config, apply_table(manifest, recorded), cache
-    files = {record.path: record.fingerprint for record in manifest.records}
-    twins = near_duplicates(files, progress)
+    twins = near_duplicates(manifest.contents, progress)
     leaks: Leaks = "keep" if config.allow_leak else "refuse"
     return config, assign_splits(manifest, twins, leaks), cache
 

@@ -87,8 +87,7 @@ def split(
         entries = [(dataclasses.replace(a, split=None), wanted) for a, wanted in parsed.entries]
         parsed = dataclasses.replace(parsed, entries=tuple(entries))
     manifest = look_into(parsed, None, shown, across_sides=True)
-    files = {record.path: record.fingerprint for record in manifest.records}
-    twins = near_duplicates(files, shown)
+    twins = near_duplicates(manifest.contents, shown)
     manifest = assign_splits(manifest, twins, "drop")
     if target is not None:
         write_text(target, splits_table(manifest))
