@@ -32,6 +32,13 @@ def coco_files(folder: Path, wanted: Callable[[Path], bool]) -> list[Path]:
     return []
 
 
+def is_coco(data: Path, wanted: Callable[[Path], bool]) -> bool:
+    """Whether the data is a JSON file of one kind, or a folder with some."""
+    if data.is_file():
+        return data.suffix.lower() == ".json" and wanted(data)
+    return bool(coco_files(data, wanted))
+
+
 def looks_like_coco(file: Path) -> bool:
     """Whether a name of the three lists stands at an end of the file."""
     return begins_with_any(file, [f'"{name}"'.encode() for name in LISTS], end=True)

@@ -12,6 +12,7 @@ from headstart.data.coco_files import (
     check_unique,
     coco_files,
     file_sides,
+    is_coco,
     key_of,
     load_coco,
     looks_like_coco,
@@ -45,9 +46,7 @@ class Coco:
 
     def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """A COCO file, or a folder with some in it or in ``annotations``."""
-        if data.is_file():
-            return data.suffix.lower() == ".json" and _has_categories(data)
-        return bool(coco_files(data, _has_categories))
+        return is_coco(data, _has_categories)
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every picture with the fields ``labels`` and, with outlines, ``mask``."""

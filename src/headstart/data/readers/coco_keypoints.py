@@ -12,6 +12,7 @@ from headstart.data.coco_files import (
     check_unique,
     coco_files,
     file_sides,
+    is_coco,
     key_of,
     load_coco,
     looks_like_coco,
@@ -52,9 +53,7 @@ class CocoKeypoints:
 
     def claims(self, data: Path, options: DatasetOptions = NO_OPTIONS) -> bool:
         """A JSON file with keypoints, or a folder with some in it or in ``annotations``."""
-        if data.is_file():
-            return data.suffix.lower() == ".json" and _has_sign(data)
-        return bool(coco_files(data, _has_sign))
+        return is_coco(data, _has_sign)
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every person with the fields ``points`` and ``area``."""
