@@ -33,7 +33,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ),
     ("training",),
     ("evaluation",),
-    ("export",),
+    ("exporting",),
     ("audit", "review"),
     ("jobs",),
     ("serve", "scale", "cli"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.processes import WITHOUT_NETWORK, WITHOUT_TORCH, headstart
-from export.tiny import write_tiny_model
+from exporting.tiny import write_tiny_model
 from headstart.cli.main import run
 from headstart.tasks.classification.spec import ClassSchema
 from headstart.tasks.regression.numbers import NumberSchema

@@ -16,13 +16,13 @@ import onnx
 import pytest
 import torch
 
-from export.tiny import CHANNELS, TINY_SIZE, deployed, random_inputs, tiny_network
+from exporting.tiny import CHANNELS, TINY_SIZE, deployed, random_inputs, tiny_network
 from headstart import tasks
 from headstart.config import DatasetOptions
 from headstart.data.augment import plain_view
 from headstart.errors import ConfigError, DataError, ModelError
 from headstart.evaluation.scoring import Scored, evaluate_records
-from headstart.export.formats.onnx import export_graph, set_constant
+from headstart.exporting.formats.onnx import export_graph, set_constant
 from headstart.models.heads import Head
 from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 import headstart
-from export.tiny import tiny_backbone
+from exporting.tiny import tiny_backbone
 from headstart import tasks
 from headstart.config import TrainConfig
 from headstart.errors import ConfigError, DataError, HeadstartError, ModelError

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from export.tiny import CHANNELS, tiny_backbone
+from exporting.tiny import CHANNELS, tiny_backbone
 from headstart.models.heads import PooledHead, PoolLast, mean_and_error
 from headstart.models.network import Network, parameter_groups
 from headstart.tasks.learning import HeadOptions

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from export.tiny import TINY_SIZE, tiny_backbone
+from exporting.tiny import TINY_SIZE, tiny_backbone
 from headstart import tasks
 from headstart.config import TrainConfig
 from headstart.data.augment import Augmentation

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from export.tiny import INFO, tiny_backbone
+from exporting.tiny import INFO, tiny_backbone
 from headstart.data import augment
 from headstart.errors import MissingExtraError
 from headstart.models.backbones import Backbone, load_backbone

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.tiny import tiny_backbone
+from exporting.tiny import tiny_backbone
 from headstart import tasks
 from headstart.data.augment import Augmentation, Flip
 from headstart.data.image_cache import ImageCache

@@ -26,10 +26,10 @@ from headstart.evaluation.scoring import (
     metric_text,
     observe,
 )
-from headstart.export.bundle import write_model_folder
-from headstart.export.card import model_card
-from headstart.export.formats.onnx import Deployed, export_graph, set_constant
-from headstart.export.verify import Agreement, Decoding, verify
+from headstart.exporting.bundle import write_model_folder
+from headstart.exporting.card import model_card
+from headstart.exporting.formats.onnx import Deployed, export_graph, set_constant
+from headstart.exporting.verify import Agreement, Decoding, verify
 from headstart.jobs.run_folder import RunFolder
 from headstart.jobs.warm_start import WarmStart
 from headstart.models.network import Network

@@ -14,7 +14,7 @@ import onnx
 import torch
 from PIL import Image
 
-from headstart.export.formats.onnx import set_metadata
+from headstart.exporting.formats.onnx import set_metadata
 from headstart.runtime.backends import Backend
 from headstart.runtime.model_folder import (
     CARD,

@@ -11,12 +11,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from export.tiny import random_inputs
+from exporting.tiny import random_inputs
 from headstart import tasks
 from headstart.errors import ModelError
-from headstart.export import verify as verify_module
-from headstart.export.formats.onnx import Deployed, export_graph, set_constant, set_metadata
-from headstart.export.verify import Decoding, verify
+from headstart.exporting import verify as verify_module
+from headstart.exporting.formats.onnx import Deployed, export_graph, set_constant, set_metadata
+from headstart.exporting.verify import Decoding, verify
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledHead
 from headstart.models.network import Network

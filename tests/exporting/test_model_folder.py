@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import headstart
-from export.tiny import TINY_SIZE, tiny_network, write_tiny_model
+from exporting.tiny import TINY_SIZE, tiny_network, write_tiny_model
 from headstart.errors import ModelError
-from headstart.export import bundle
+from headstart.exporting import bundle
 from headstart.runtime.model_folder import checked_bytes, read_description
 from headstart.tasks.classification.spec import ClassSchema
 
