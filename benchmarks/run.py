@@ -42,7 +42,15 @@ from runner.tables import result_text, write_page
 
 RESULTS = BENCHMARKS / "results"
 PAGE = BENCHMARKS.parent / "docs" / "reference" / "benchmarks.md"
-SOLAR_OPTIONS = {"augment": "light", "flip": "both", "epochs": 24}
+SOLAR_VIEWS = {"augment": "light", "flip": "both"}
+SOLAR_OPTIONS = {
+    **SOLAR_VIEWS,
+    "image_size": (224, 224),
+    "split_stage": 5,
+    "stage_lr_factor": 1.0,
+    "views": 5,
+    "epochs": 20,
+}
 QUICK_LIMIT, SMOKE_LIMIT = 90.0, 60.0
 # Small enough for two batches an epoch, the least that a schedule can be made for.
 SMOKE_OPTIONS = {"epochs": 1, "frozen_epochs": 1}
@@ -232,7 +240,7 @@ def chosen(session: Session, peer: str, runs: Sequence[dict[str, Any]]) -> list[
 def extra_options(session: Session, peer: str, variant: str) -> dict[str, Any]:
     """What the data set or a smoke test changes."""
     if peer == "headstart" and session.solar:
-        return SOLAR_OPTIONS
+        return SOLAR_OPTIONS if variant == "default" else SOLAR_VIEWS
     if not session.arguments.smoke or peer == "logistic":
         return {}
     if peer == "headstart":

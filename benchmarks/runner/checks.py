@@ -41,21 +41,29 @@ def accuracy_checks(runs: Sequence[Run], target: float) -> list[Check]:
     if not ours:
         return []
     found = []
-    fastai = [
-        median_time_to(runs, target) for (peer, _), runs in groups.items() if peer == "fastai"
-    ]
-    seconds, never = median_time_to(ours, target)
-    if fastai and not never:
-        theirs, censored = min(fastai, key=lambda pair: (pair[1], pair[0]))
-        if censored:
-            # The shortest of what the runs are longer than.
-            theirs = min(pair[0] for pair in fastai)
+    theirs, censored = _shortest(groups, "fastai", target)
+    seconds, never = _shortest(groups, "headstart", target)
+    if theirs and not never:
         what = f"time to {target:.0%}: fastai's best / headstart's"
         bound = ">" if censored else ""
         found.append(check(what, theirs / seconds, SPEEDUP, most=False, form=".1f", bound=bound))
-    elif fastai:
+    elif theirs:
         found.append(check(f"headstart reaches {target:.0%}", 0.0, 1.0, most=False, form=".0f"))
     return found + _rival_checks(ours, groups)
+
+
+def _shortest(
+    groups: Mapping[tuple[str, str], Sequence[Run]], peer: str, target: float
+) -> tuple[float, bool]:
+    """Seconds that a peer's fastest variant needs, and whether that is only a lower bound.
+
+    Where no variant reaches the target, the shortest of what they are longer than; 0 without runs.
+    """
+    times = [median_time_to(runs, target) for (name, _), runs in groups.items() if name == peer]
+    if not times:
+        return 0.0, True
+    censored = all(never for _, never in times)
+    return min(seconds for seconds, never in times if never == censored), censored
 
 
 def _rival_checks(

@@ -47,7 +47,12 @@ class Peer:
 
 
 PEERS: Mapping[str, Peer] = {
-    "headstart": Peer({"default": {}}, ("default",), repeat_all=True),
+    # The head alone is the short way to a model that is nearly as good.
+    "headstart": Peer(
+        {"default": {}, "features": {"strategy": "features"}},
+        ("default", "features"),
+        repeat_all=True,
+    ),
     "logistic": Peer(
         {
             "torch": {"engine": "torch", "penalty": "default"},

@@ -89,6 +89,18 @@ def test_promises_about_accuracy() -> None:
     assert (times["found"], times["promised"], times["kept"]) == ("3.6", "at most 4.0", True)
 
 
+def test_the_fastest_variant_of_each_side_is_compared() -> None:
+    runs = [
+        a_run("headstart", (40, 0.88)),
+        a_run("headstart", (20, 0.86), variant="features"),
+        a_run("headstart", (5, 0.8), variant="too early"),
+        a_run("fastai", (900, 0.86), variant="slow"),
+        a_run("fastai", (500, 0.86), variant="quick"),
+    ]
+    ratio = accuracy_checks(runs, 0.85)[0]
+    assert (ratio["found"], ratio["kept"]) == ("25.0", True)
+
+
 def test_a_ratio_to_stopped_runs_is_a_lower_bound() -> None:
     runs = [
         a_run("headstart", (40, 0.88)),
