@@ -22,7 +22,7 @@ from headstart.config import DatasetOptions
 from headstart.data.augment import plain_view
 from headstart.errors import ConfigError, DataError, ModelError
 from headstart.evaluation.scoring import Scored, evaluate_records
-from headstart.exporting.formats.onnx import export_graph, set_constant
+from headstart.exporting.graph import export_graph, set_constant
 from headstart.models.heads import Head
 from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend
