@@ -19,17 +19,26 @@ class OnnxFormat(Format):
     title = "ONNX"
     suffix = ".onnx"
     extra = "train"
-    modules: Mapping[str, tuple[str, ...]] = {"fp32": ("onnx",)}
+    modules: Mapping[str, tuple[str, ...]] = {
+        "fp32": ("onnx",),
+        "fp16": ("onnx",),
+        "int8": ("onnx",),
+    }
 
     def convert(
         self, source: Source, precision: str, path: Path, metadata: Mapping[str, Any]
     ) -> None:
-        """The graph of the model folder with the metadata of an export."""
+        """The graph of the model folder, in fewer bits, with the metadata of an export."""
         import onnx
 
         from headstart.exporting.graph import set_metadata
+        from headstart.exporting.quantize import to_float16, to_int8
 
         graph = onnx.load_from_string(source.graph)
+        if precision == "fp16":
+            graph = to_float16(graph)
+        elif precision == "int8":
+            graph = to_int8(graph, source.calibration)
         set_metadata(graph, metadata)
         path.write_bytes(graph.SerializeToString())
 
