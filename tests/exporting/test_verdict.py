@@ -16,9 +16,11 @@ def drop(points: float, low: float, high: float, n: int) -> Drop:
     return Drop("accuracy", 0.9 - points / 100, 0.9, Metric(points, low, high, "lower"), n)
 
 
-def trial(agreement: float = 1.0, difference: float = 1e-5, **sides: Drop) -> Trial:
+def trial(
+    agreement: float = 1.0, difference: float = 1e-5, shift: float = 1e-5, **sides: Drop
+) -> Trial:
     drops: dict[Split, Drop] = dict(sides)  # type: ignore[misc]
-    return Trial(1000, agreement, difference, drops=drops)
+    return Trial(1000, agreement, difference, shift, drops=drops)
 
 
 FINE = drop(0.0, 0.0, 0.0, 500)
@@ -38,24 +40,31 @@ FINE = drop(0.0, 0.0, 0.0, 500)
         ),
         ("fp32", trial(difference=float("nan"), val=FINE), "refused", "differs"),
         ("fp32", trial(float("nan"), val=FINE), "refused", "agree"),
-        ("fp16", trial(difference=0.05, val=FINE), "ok", ""),
-        ("fp16", trial(difference=0.3, val=FINE), "refused", "differs from the reference by 0.3"),
+        ("fp32", trial(shift=2e-3, val=FINE), "refused", "off by 0.20% of its size on average"),
+        ("fp16", trial(1.0, 0.3, 0.01, val=FINE), "ok", ""),
+        ("fp16", trial(1.0, 0.1, 0.03, val=FINE), "refused", "off by 3.00% of its size"),
+        ("fp16", trial(1.0, 0.1, float("nan"), val=FINE), "refused", "off by nan"),
         ("fp16", trial(0.97, val=FINE), "refused", "at least 98.0% is needed"),
-        ("int8", trial(0.95, 9.0, val=drop(1.0, 0.4, 1.6, 500)), "ok", ""),
+        ("int8", trial(0.95, 9.0, 9.0, val=drop(1.0, 0.4, 1.6, 500)), "ok", ""),
         (
             "int8",
-            trial(0.95, 9.0, val=drop(1.0, 0.6, 1.6, 500)),
+            trial(0.95, 9.0, 9.0, val=drop(1.0, 0.6, 1.6, 500)),
             "refused",
             "accuracy drops by 1.00 points on 500 validation pictures (95 % interval 0.60 to 1.60",
         ),
         # Answers that differ are refused also where the metric does not see it.
-        ("int8", trial(0.80, 9.0, val=FINE), "refused", "agree with the reference by 80.0%"),
+        ("int8", trial(0.80, 9.0, 9.0, val=FINE), "refused", "agree with the reference by 80.0%"),
         # The test split only reports.
-        ("int8", trial(0.95, 9.0, val=FINE, test=drop(9.0, 8.0, 10.0, 500)), "ok", ""),
-        ("int8", trial(0.95, 9.0, test=FINE), "weak evidence", "n = 0 labelled validation"),
-        ("int8", trial(0.95, 9.0, val=drop(0, 0, 0, 66)), "weak evidence", "n = 66 labelled"),
-        ("int8", trial(0.95, 9.0, val=drop(0, 0, 0, 67)), "ok", ""),
-        ("int8", trial(0.95, 9.0, val=drop(2.5, 0, 6, 80)), "weak evidence", "n = 80: accuracy"),
+        ("int8", trial(0.95, 9.0, 9.0, val=FINE, test=drop(9.0, 8.0, 10.0, 500)), "ok", ""),
+        ("int8", trial(0.95, 9.0, 9.0, test=FINE), "weak evidence", "n = 0 labelled validation"),
+        ("int8", trial(0.95, 9.0, 9.0, val=drop(0, 0, 0, 66)), "weak evidence", "n = 66 labelled"),
+        ("int8", trial(0.95, 9.0, 9.0, val=drop(0, 0, 0, 67)), "ok", ""),
+        (
+            "int8",
+            trial(0.95, 9.0, 9.0, val=drop(2.5, 0, 6, 80)),
+            "weak evidence",
+            "n = 80: accuracy",
+        ),
         ("int8", Trial(), "refused", "run on no picture"),
         ("int8", Trial(problem="its output is missing"), "refused", "its output is missing"),
         ("int8", Trial(unchecked="module 'x' is missing"), "not checked", "module 'x'"),

@@ -62,6 +62,7 @@ class ExportRow:
             "split": self.reported if drop else None,
             "n_images": trial.n,
             "max_difference": trial.difference if seen else None,
+            "mean_difference": trial.shift if seen else None,
             "drops": {side: found.to_json() for side, found in trial.drops.items()},
         }
 

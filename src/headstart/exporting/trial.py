@@ -89,6 +89,8 @@ class Trial:
         n: pictures on which answers were compared.
         agreement: mean over pictures of ``TaskSpec.agreement`` with the reference, 0 to 1.
         difference: largest difference of an output, relative to its size where that is above 1.
+        shift: sum of all differences of an output as a share of the sum of its sizes; of the output
+            where that is largest. Noise of few bits is small in it, another constant is not.
         drops: on the sides that have labels.
         latency_ms: median of one picture at a time.
         size_bytes: of the file and its companions.
@@ -99,6 +101,7 @@ class Trial:
     n: int = 0
     agreement: float = float("nan")
     difference: float = float("nan")
+    shift: float = float("nan")
     drops: Mapping[Split, Drop] = dataclasses.field(default_factory=dict)
     latency_ms: float | None = None
     size_bytes: int = 0
@@ -113,6 +116,7 @@ class _Watch:
         self.observed: dict[str, list[Outputs]] = {side: [] for side in SCORED}
         self.agreements: list[float] = []
         self.difference = 0.0
+        self.sums: dict[str, list[float]] = {}
         self.problem: str | None = None
 
     def compare(self, found: Outputs, expected: Outputs) -> None:
@@ -125,8 +129,16 @@ class _Watch:
                 raise ValueError(f"the output {name!r} has the shape {shapes}")
             if not np.isfinite(found[name]).all():
                 raise ValueError(f"the output {name!r} is not finite")
-            difference = np.abs(found[name] - wanted) / np.maximum(1.0, np.abs(wanted))
-            self.difference = max(self.difference, float(difference.max()))
+            apart, size = np.abs(found[name] - wanted), np.abs(wanted)
+            self.difference = max(self.difference, float((apart / np.maximum(1.0, size)).max()))
+            sums = self.sums.setdefault(name, [0.0, 0.0])
+            sums[0] += float(apart.sum(dtype=np.float64))
+            sums[1] += float(size.sum(dtype=np.float64))
+
+    @property
+    def shift(self) -> float:
+        """See ``Trial``."""
+        return max((apart / (size or 1.0) for apart, size in self.sums.values()), default=np.nan)
 
 
 def try_files(
@@ -178,6 +190,7 @@ def try_files(
                 n=len(watch.agreements),
                 agreement=float(np.mean(watch.agreements)) if watch.agreements else float("nan"),
                 difference=watch.difference,
+                shift=watch.shift,
                 drops=drops,
                 latency_ms=latencies.get(id(backend)),
                 size_bytes=size,
