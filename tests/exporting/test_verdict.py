@@ -23,6 +23,7 @@ def trial(
     return Trial(1000, agreement, difference, shift, drops=drops)
 
 
+ALONE = Drop("accuracy", 0.9, 0.9, Metric(0.0), 500)
 FINE = drop(0.0, 0.0, 0.0, 500)
 
 
@@ -65,6 +66,8 @@ FINE = drop(0.0, 0.0, 0.0, 500)
             "weak evidence",
             "n = 80: accuracy",
         ),
+        # All of one group, or no metric at all.
+        ("int8", trial(0.95, 9.0, 9.0, val=ALONE), "weak evidence", "that do not belong together"),
         ("int8", Trial(), "refused", "run on no picture"),
         ("int8", Trial(problem="its output is missing"), "refused", "its output is missing"),
         ("int8", Trial(unchecked="module 'x' is missing"), "not checked", "module 'x'"),

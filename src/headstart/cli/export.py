@@ -114,11 +114,13 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _number(value: float) -> str:
-    return f"{value:.4f}"
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _drop(drop: dict[str, Any]) -> str:
+    if drop["drop_points"] is None:
+        return "-"
     interval = ""
     if drop["low"] is not None:
         interval = f" ({drop['low']:+.2f} to {drop['high']:+.2f})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,11 +73,11 @@ class Drop:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "value": self.value,
-            "reference": self.reference,
-            "drop_points": self.points.value,
-            "low": self.points.low,
-            "high": self.points.high,
+            "value": _known(self.value),
+            "reference": _known(self.reference),
+            "drop_points": _known(self.points.value),
+            "low": _known(self.points.low),
+            "high": _known(self.points.high),
             "n_images": self.n,
         }
 
@@ -313,6 +314,11 @@ def paired_drop(
     points = bootstrap(lambda at: sign * (before.of(at) - after.of(at)), records, "lower")
     everything = np.arange(len(records))
     return Drop(before.name, after.of(everything), before.of(everything), points, len(records))
+
+
+def _known(value: float | None) -> float | None:
+    """The value, or None where there is none: JSON knows no NaN."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _joined(parts: Sequence[Outputs]) -> Outputs:

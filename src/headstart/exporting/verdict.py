@@ -118,10 +118,10 @@ def _doubt(precision: str, trial: Trial, tolerance: float) -> str | None:
     drop = trial.drops.get("val")
     n, least = (drop.n if drop is not None else 0), least_pictures(tolerance)
     limit = LIMIT_FACTOR * tolerance
-    if drop is None or n < least:
+    if drop is None or drop.points.low is None or n < least:
         return (
-            f"n = {n} labelled validation pictures: at least {least} are needed to see a drop of "
-            f"{limit:g} points; --data takes more"
+            f"n = {n} labelled validation pictures: at least {least} that do not belong together "
+            f"are needed to see a drop of {limit:g} points; --data takes more"
         )
     if drop.points.value > limit:
         return (
