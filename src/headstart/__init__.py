@@ -1,8 +1,8 @@
 """headstart: from a folder of pictures to a tested model.
 
 The verbs of the command line are functions here: ``train``, ``lr_find``, ``predict``,
-``evaluate``, ``collect``, ``split``, ``show``, ``augment``, ``check``, ``cache``. They are loaded
-when they are first used, so that importing the package costs nothing.
+``evaluate``, ``export``, ``collect``, ``split``, ``show``, ``augment``, ``check``, ``cache``. They
+are loaded when they are first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         check,
         collect,
         evaluate,
+        export,
         load_model,
         lr_find,
         predict,
@@ -34,6 +35,7 @@ __all__ = [
     "check",
     "collect",
     "evaluate",
+    "export",
     "load_model",
     "lr_find",
     "predict",

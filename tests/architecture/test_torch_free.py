@@ -58,6 +58,7 @@ TORCH_ALLOWED_IN_DATA = frozenset({"augment", "loader", "operations", "own_view"
 TORCH_ALLOWED_IN_JOBS = frozenset(
     {
         "augment_job",
+        "export_job",
         "lr_find_job",
         "material",
         "results",

@@ -22,7 +22,7 @@ from headstart.config import DatasetOptions
 from headstart.data.augment import plain_view
 from headstart.errors import ConfigError, DataError, ModelError
 from headstart.evaluation.scoring import Scored, evaluate_records
-from headstart.exporting.formats.onnx import export_graph, set_constant
+from headstart.exporting.graph import export_graph, set_constant
 from headstart.models.heads import Head
 from headstart.progress import QuietProgress
 from headstart.runtime.backends.onnx import OnnxBackend
@@ -593,6 +593,21 @@ def test_the_monitored_metric_comes_first_in_its_direction(case: Case) -> None:
     assert first.better == ("higher" if case.learner.higher_is_better else "lower")
     assert first.low is not None
     _check(found)
+
+
+def test_the_headline_is_the_first_metric_of_any_pictures(case: Case) -> None:
+    records = records_of(case.targets)
+    headline = case.scorer.headline(case.observed, records, case.schema, case.calibration)
+    for chosen in (np.arange(COUNT), np.arange(5, 25)):
+        observed = {name: values[chosen] for name, values in case.observed.items()}
+        some = [records[at] for at in chosen]
+        name, metric = next(
+            iter(case.scorer.score(observed, some, case.schema, case.calibration).items())
+        )
+        assert headline.name == name
+        assert headline.better == metric.better
+        assert headline.of(chosen) == pytest.approx(metric.value, nan_ok=True)
+    assert headline.unit > 0
 
 
 def test_the_head_gives_one_output_for_each_named_part(case: Case) -> None:

@@ -15,7 +15,7 @@ from exporting.tiny import random_inputs
 from headstart import tasks
 from headstart.errors import ModelError
 from headstart.exporting import verify as verify_module
-from headstart.exporting.formats.onnx import Deployed, export_graph, set_constant, set_metadata
+from headstart.exporting.graph import Deployed, export_graph, set_constant, set_metadata
 from headstart.exporting.verify import Decoding, verify
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledHead
@@ -188,8 +188,8 @@ def test_a_constant_that_was_not_kept_is_named(graph: onnx.ModelProto) -> None:
 def test_metadata_is_text_or_json(graph: onnx.ModelProto) -> None:
     set_metadata(graph, {"task": "classification", "classes": ["ä", "b"]})
     assert {p.key: p.value for p in graph.metadata_props} == {
-        "task": "classification",
-        "classes": '["ä", "b"]',
+        "headstart.task": "classification",
+        "headstart.classes": '["ä", "b"]',
     }
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from headstart import tasks
 from headstart.exporting.bundle import write_model_folder
 from headstart.exporting.card import model_card
-from headstart.exporting.formats.onnx import Deployed, export_graph, set_constant
+from headstart.exporting.graph import Deployed, export_graph, set_constant
 from headstart.models.backbones import Backbone, BackboneInfo
 from headstart.models.heads import Head
 from headstart.models.network import Network

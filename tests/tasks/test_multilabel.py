@@ -369,7 +369,10 @@ def test_the_truth_and_agreement() -> None:
     same = LabelsPrediction(("bee",), {"bee": 0.6})
     other = LabelsPrediction(("bee", "ant"), {"bee": 0.6})
     assert SPEC.agreement(truth, same) == 1.0
-    assert SPEC.agreement(truth, other) == 0.0
+    # One of the two labels that either gives.
+    assert SPEC.agreement(truth, other) == 0.5
+    none = LabelsPrediction((), {})
+    assert (SPEC.agreement(none, none), SPEC.agreement(none, same)) == (1.0, 0.0)
     swapped = LabelsPrediction(("ant", "bee"), {"ant": 0.9})
     assert SPEC.agreement(other, swapped) == 1.0
 

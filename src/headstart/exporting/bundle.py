@@ -14,7 +14,8 @@ import onnx
 import torch
 from PIL import Image
 
-from headstart.exporting.formats.onnx import set_metadata
+from headstart.exporting.graph import set_metadata
+from headstart.exporting.metadata import model_metadata
 from headstart.runtime.backends import Backend
 from headstart.runtime.model_folder import (
     CARD,
@@ -57,7 +58,7 @@ def write_model_folder(
     shutil.rmtree(building, ignore_errors=True)
     (building / GOLDEN).mkdir(parents=True)
     save_state(building / WEIGHTS, dict(state))
-    set_metadata(graph, _metadata(description))
+    set_metadata(graph, model_metadata(description))
     (building / GRAPH).write_bytes(graph.SerializeToString())
     (building / CARD).write_text(card, encoding="utf-8")
     _write_golden(building / GOLDEN, *golden)
@@ -72,11 +73,6 @@ def write_model_folder(
         shutil.rmtree(folder)
     building.rename(folder)
     return complete
-
-
-def _metadata(description: ModelDescription) -> dict[str, Any]:
-    content = description.to_json()
-    return {f"headstart.{k}": v for k, v in content.items() if k not in ("files", "seen")}
 
 
 def _write_golden(folder: Path, backend: Backend, inputs: Sequence[ImageArray]) -> None:

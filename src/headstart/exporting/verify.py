@@ -30,8 +30,8 @@ class Agreement:
         checked_by: what ran the file.
         n_images: pictures that were compared.
         max_difference: largest difference of any output value.
-        answers: mean agreement of the decoded answers, 0 to 1: the share of equal classes, of equal
-            sets of labels, of equal pixels, ...
+        answers: mean agreement of the decoded answers, 0 to 1: the share of equal classes, of
+            shared labels, of the masks' union, of points that are close, ...
     """
 
     checked_by: str

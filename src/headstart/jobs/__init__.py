@@ -18,6 +18,7 @@ from headstart.progress import Progress, QuietProgress
 
 if TYPE_CHECKING:
     from headstart.jobs.augment_job import AugmentResult
+    from headstart.jobs.export_job import ExportResult
     from headstart.jobs.lr_find_job import LrFindResult
     from headstart.jobs.show_job import ShowResult
     from headstart.jobs.train_job import TrainResult
@@ -28,6 +29,7 @@ __all__ = [
     "check",
     "collect",
     "evaluate",
+    "export",
     "load_model",
     "lr_find",
     "predict",
@@ -200,3 +202,46 @@ def augment(
         operations=operations,
         progress=progress or QuietProgress(),
     )
+
+
+def export(
+    model: str | Path,
+    *,
+    to: str | Sequence[str] = "onnx",
+    precision: str | Sequence[str] = "fp32,fp16,int8",
+    tolerance: float = 0.5,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> ExportResult:
+    """Converts a model, runs and scores every file, and hands over those that answer the same.
+
+    Args:
+        model: the model folder.
+        to: formats: names, or one text with names separated by commas.
+        precision: the same of precisions; one that only some formats have is made for those.
+        tolerance: percentage points of the metric that a file may lose.
+        data: pictures in any known layout to compare on; None takes those of the run that the model
+            lies in.
+        out: folder for the files; None takes ``exported`` in the run, or beside the model.
+        progress: told what happens; None is silent.
+
+    Returns:
+        One row a file with its verdict; files that were refused are not written.
+
+    Raises:
+        ConfigError: lists every unknown format or precision and every missing extra.
+        DataError: there are no pictures to compare on, or none for the ranges of int8.
+        ModelError: the model cannot be loaded.
+        MissingExtraError: the extra ``train`` is not installed.
+    """
+    with needing_extra("Exporting", "train"):
+        from headstart.jobs.export_job import ExportOptions, run_export
+    options = ExportOptions(
+        to,
+        precision,
+        tolerance,
+        Path(data) if data is not None else None,
+        Path(out) if out is not None else None,
+    )
+    return run_export(Path(model), options, progress or QuietProgress())

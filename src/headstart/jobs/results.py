@@ -28,7 +28,7 @@ from headstart.evaluation.scoring import (
 )
 from headstart.exporting.bundle import write_model_folder
 from headstart.exporting.card import model_card
-from headstart.exporting.formats.onnx import Deployed, export_graph, set_constant
+from headstart.exporting.graph import Deployed, export_graph, set_constant
 from headstart.exporting.verify import Agreement, Decoding, verify
 from headstart.jobs.run_folder import RunFolder
 from headstart.jobs.warm_start import WarmStart

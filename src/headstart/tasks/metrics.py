@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,26 @@ from headstart.storage import seed_from
 from headstart.types import Metric, Record
 
 BOOTSTRAP_REPEATS = 1000
+
+Statistic = Callable[[npt.NDArray[np.intp]], float]
+"""A score of the pictures with the given indices (m,), which may repeat; may be NaN."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The metric by which models are compared, ready for resampling.
+
+    Attributes:
+        name: as in ``TaskScorer.score``.
+        of: gives it for chosen pictures.
+        better: whether a higher or a lower value is better.
+        unit: what a difference is divided by to be a share: 1 for metrics that are shares.
+    """
+
+    name: str
+    of: Statistic
+    better: Literal["higher", "lower"] = "higher"
+    unit: float = 1.0
 
 
 def proportion(correct: npt.NDArray[np.bool_]) -> Metric:
@@ -36,7 +58,7 @@ def has_groups(records: Sequence[Record]) -> bool:
 
 
 def bootstrap(
-    statistic: Callable[[npt.NDArray[np.intp]], float],
+    statistic: Statistic,
     records: Sequence[Record],
     better: str = "higher",
 ) -> Metric:

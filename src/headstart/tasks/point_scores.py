@@ -43,13 +43,25 @@ def row_means(values: Errors) -> Errors:
 
 def mean_metric(values: Errors, records: Sequence[Record], better: str = "lower") -> Metric:
     """Mean over the pictures that have a value, with its bootstrap interval."""
+    return metrics.bootstrap(mean_statistic(values), records, better)
+
+
+def mean_statistic(values: Errors) -> metrics.Statistic:
+    """Mean of (n,) values over those that are numbers."""
 
     def statistic(at: npt.NDArray[np.intp]) -> float:
         found = values[at]
         found = found[np.isfinite(found)]
         return float(found.mean()) if found.size else float("nan")
 
-    return metrics.bootstrap(statistic, records, better)
+    return statistic
+
+
+def error_headline(xy: Errors, records: Sequence[Record], schema: PointSchema) -> metrics.Headline:
+    """The ``point_error`` of ``point_metrics``."""
+    targets = [record.target for record in records]
+    relative = row_means(distances(xy, targets)) / references(targets, schema)
+    return metrics.Headline("point_error", mean_statistic(relative), "lower")
 
 
 def point_metrics(xy: Errors, records: Sequence[Record], schema: PointSchema) -> dict[str, Metric]:
@@ -92,6 +104,11 @@ def pck(apart: Errors, limits: npt.NDArray[np.float64], records: Sequence[Record
         limits: (n,); NaN for pictures that do not count.
         records: the pictures.
     """
+    return metrics.bootstrap(pck_statistic(apart, limits), records)
+
+
+def pck_statistic(apart: Errors, limits: npt.NDArray[np.float64]) -> metrics.Statistic:
+    """The share of ``pck`` of chosen pictures."""
     counted = np.isfinite(apart) & np.isfinite(limits)[:, None]
     right = np.where(counted, apart, np.inf) <= np.where(np.isfinite(limits), limits, 0.0)[:, None]
     hits, totals = (right & counted).sum(axis=1), counted.sum(axis=1)
@@ -100,7 +117,7 @@ def pck(apart: Errors, limits: npt.NDArray[np.float64], records: Sequence[Record
         total = totals[at].sum()
         return float(hits[at].sum() / total) if total else float("nan")
 
-    return metrics.bootstrap(share, records)
+    return share
 
 
 def joint_finding(

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from headstart.tasks.metrics import Headline
+
 Calibration = Mapping[str, float]
 """Numbers fitted on validation: constants of the graph and thresholds of the decoder."""
 
@@ -233,6 +235,11 @@ class TaskScorer(Protocol):
         in ``FULL_FRAME``: what was observed on the whole pictures.
         """
 
+    def headline(
+        self, observed: Outputs, records: Sequence[Record], schema: Any, calibration: Calibration
+    ) -> Headline:
+        """The first metric of ``score`` as a function of pictures, for paired comparisons."""
+
     def analyse(
         self,
         observed: Outputs,
@@ -243,12 +250,7 @@ class TaskScorer(Protocol):
     ) -> list[Finding]:
         """What a person should look at: confusions, worst pictures, calibration.
 
-        Args:
-            observed: as for ``score``.
-            records: the pictures.
-            schema: of the training data.
-            calibration: of the model.
-            scores: what ``score`` gave for the same.
+        ``scores`` is what ``score`` gave for the same.
         """
 
     def out_of_fold(
@@ -311,7 +313,7 @@ class TaskLearner(Protocol):
         Args:
             stages: what comes out of each stage of the backbone.
             schema: of the training data.
-            targets: of the training pictures, for statistics and initial biases.
+            targets: of the training pictures, for a start; none where weights are loaded later.
             options: what the person chose.
         """
 

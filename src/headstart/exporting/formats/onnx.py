@@ -1,98 +1,67 @@
-"""ONNX: uint8 RGB NHWC in, named outputs, free batch; normalisation and activation inside."""
+"""ONNX: uint8 RGB NHWC in, named float32 outputs, free batch."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import torch
-from onnx import numpy_helper
-from torch import nn
-
 from headstart.errors import ModelError
-from headstart.models.network import Network
-from headstart.models.onnx_graph import export_onnx
-from headstart.types import Size
+from headstart.exporting.formats.protocol import Format, Source
+from headstart.exporting.metadata import from_entries
+from headstart.runtime.backends.onnx import OnnxBackend
 
 
-class Deployed(nn.Module):
-    """The graph that is handed over: network and finish.
+class OnnxFormat(Format):
+    """See ``Format``."""
 
-    Args:
-        network: backbone and head.
-        finish: from raw outputs to the task's named outputs.
-    """
+    name = "onnx"
+    title = "ONNX"
+    suffix = ".onnx"
+    extra = "train"
+    modules: Mapping[str, tuple[str, ...]] = {
+        "fp32": ("onnx",),
+        "fp16": ("onnx",),
+        "int8": ("onnx",),
+    }
 
-    def __init__(self, network: Network, finish: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.finish = finish
+    def convert(
+        self, source: Source, precision: str, path: Path, metadata: Mapping[str, Any]
+    ) -> None:
+        """The graph of the model folder, in fewer bits, with the metadata of an export."""
+        import onnx
 
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Outputs of uint8 RGB pictures (n, h, w, 3)."""
-        outputs: tuple[torch.Tensor, ...] = self.finish(self.network(image))
-        return outputs
+        from headstart.exporting.graph import set_metadata
+        from headstart.exporting.quantize import to_float16, to_int8
 
+        graph = onnx.load_from_string(source.graph)
+        if precision == "fp16":
+            graph = to_float16(graph)
+        elif precision == "int8":
+            graph = to_int8(graph, source.calibration)
+        set_metadata(graph, metadata)
+        path.write_bytes(graph.SerializeToString())
 
-def export_graph(deployed: Deployed, outputs: Sequence[str], size: Size) -> onnx.ModelProto:
-    """Converts a network in float32.
+    def open(self, path: Path, threads: int = 0) -> OnnxBackend:
+        """Runs in onnxruntime on the CPU."""
+        return OnnxBackend(path, threads)
 
-    Args:
-        deployed: in evaluation mode.
-        outputs: names of the outputs, in the order of the tuple.
-        size: (height, width) of the input in pixels.
-    """
-    example = torch.zeros((2, *size, 3), dtype=torch.uint8)
-    with _constants_kept(deployed.finish) as constants:
-        graph = export_onnx(deployed, example, outputs, free_batch=True)
-    for name, value in constants.items():
-        set_constant(graph, name, value)
-    return graph
+    def metadata(self, path: Path) -> Mapping[str, Any]:
+        """Entries of the graph's properties."""
+        import onnx
 
+        try:
+            graph = onnx.load(path)
+        except Exception as error:
+            raise ModelError(f"{path.name} is no ONNX file: {error}") from error
+        return from_entries({entry.key: entry.value for entry in graph.metadata_props}, path.name)
 
-def set_constant(graph: onnx.ModelProto, name: str, value: float) -> None:
-    """Changes a scalar of a graph, in place.
+    @property
+    def checked_by(self) -> str:
+        """The name of onnxruntime and its version."""
+        import onnxruntime
 
-    Args:
-        graph: made by ``export_graph``.
-        name: of the buffer of ``finish`` that it came from.
-        value: the new one.
-
-    Raises:
-        ModelError: the exporter kept no such constant.
-    """
-    for tensor in graph.graph.initializer:
-        if tensor.name == f"finish.{name}":
-            array = np.array(value, dtype=np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-            return
-    raise ModelError(f"the exported graph has no constant {name!r} to calibrate")
+        return f"onnxruntime {onnxruntime.__version__}"
 
 
-def set_metadata(graph: onnx.ModelProto, values: Mapping[str, Any]) -> None:
-    """Writes entries into the file's metadata; everything but text as JSON."""
-    onnx.helper.set_model_props(
-        graph,
-        {
-            key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for key, value in values.items()
-        },
-    )
-
-
-@contextlib.contextmanager
-def _constants_kept(finish: nn.Module) -> Iterator[dict[str, float]]:
-    """Gives scalar buffers values that the exporter can neither optimise away nor merge."""
-    buffers = {name: buffer for name, buffer in finish.named_buffers() if not buffer.ndim}
-    values = {name: float(buffer) for name, buffer in buffers.items()}
-    for number, buffer in enumerate(buffers.values()):
-        buffer.fill_(1.5 + 0.25 * number)
-    try:
-        yield values
-    finally:
-        for name, buffer in buffers.items():
-            buffer.fill_(values[name])
+FORMAT = OnnxFormat()

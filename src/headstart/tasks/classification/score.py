@@ -93,6 +93,18 @@ class ClassificationScorer(TaskScorer):
             found[f"recall/{name}"] = metrics.proportion(correct[truth == index])
         return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
 
+    def headline(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: ClassSchema,
+        calibration: Calibration,
+    ) -> metrics.Headline:
+        """Accuracy."""
+        truth = np.array([record.target for record in records])
+        correct = observed["probabilities"].argmax(axis=1) == truth
+        return metrics.Headline("accuracy", lambda at: float(correct[at].mean()))
+
     def analyse(
         self,
         observed: Outputs,

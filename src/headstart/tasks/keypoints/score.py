@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from headstart.tasks import metrics
 from headstart.tasks.keypoints.oks import oks_ap
 from headstart.tasks.point_scores import (
     PCK_SHARE,
     PCK_STEPS,
     Errors,
     distances,
+    error_headline,
     joint_finding,
     mean_metric,
+    mean_statistic,
     pck,
+    pck_statistic,
     point_metrics,
     references,
     row_means,
@@ -66,6 +70,31 @@ class KeypointsScorer(TaskScorer):
             found.update({f"{name}{FULL_FRAME}": metric for name, metric in whole.items()})
         return found
 
+    def headline(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: PointSchema,
+        calibration: Calibration,
+    ) -> metrics.Headline:
+        """The first of ``score``'s metrics that these pictures have."""
+        xy = observed["xy"].astype(np.float64)
+        targets = [record.target for record in records]
+        apart = distances(xy, targets)
+        heads = np.array([np.nan if t.head is None else t.head for t in targets], dtype=float)
+        if schema.torso is not None:
+            torso = np.array([target.distance(schema.torso) for target in targets])
+            first = metrics.Headline("pck_0.2", pck_statistic(apart, PCK_SHARE * torso))
+        else:
+            relative = apart / references(targets, schema)[:, None]
+            first = metrics.Headline("pck_auc_0.2", mean_statistic(_areas(relative)))
+        others = (
+            metrics.Headline("pckh_0.5", pck_statistic(apart, PCKH_SHARE * heads)),
+            error_headline(xy, records, schema),
+        )
+        everything = np.arange(len(records))
+        return next((h for h in (first, *others) if np.isfinite(h.of(everything))), first)
+
     def analyse(
         self,
         observed: Outputs,
@@ -98,11 +127,14 @@ def _scores(xy: Errors, records: Sequence[Record], schema: PointSchema) -> dict[
 
 def _area(relative: Errors, records: Sequence[Record]) -> Metric:
     """Mean of PCK at ``PCK_STEPS`` shares of the normaliser up to ``PCK_SHARE``."""
+    return mean_metric(_areas(relative), records, "higher")
+
+
+def _areas(relative: Errors) -> Errors:
+    """The same of each picture (n,)."""
     limits = PCK_SHARE * (np.arange(PCK_STEPS) + 1) / PCK_STEPS
     reached = (relative[:, :, None] <= limits).mean(axis=2)
-    return mean_metric(
-        row_means(np.where(np.isfinite(relative), reached, np.nan)), records, "higher"
-    )
+    return row_means(np.where(np.isfinite(relative), reached, np.nan))
 
 
 def _torsos(records: Sequence[Record], names: Sequence[str], torso: tuple[int, int]) -> Finding:

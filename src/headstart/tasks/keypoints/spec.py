@@ -127,7 +127,7 @@ class KeypointsSpec(TaskSpec):
         return target.as_prediction(schema.names)
 
     def agreement(self, first: PointsPrediction, second: PointsPrediction) -> float:
-        """Share of points that lie within a pixel of each other."""
+        """Share of points that lie close to each other."""
         return agree(first, second)
 
     def draw(

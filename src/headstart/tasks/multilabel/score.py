@@ -111,6 +111,21 @@ class MultilabelScorer(TaskScorer):
             found[f"recall/{name}"] = by_class["recall"][index]
         return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
 
+    def headline(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: LabelSchema,
+        calibration: Calibration,
+    ) -> metrics.Headline:
+        """Mean average precision over the classes of ``ranked_classes``."""
+        truth = as_truth([record.target for record in records], schema)
+        ranking = Ranking(observed["probabilities"].astype(np.float64), truth)
+        classes, count = ranked_classes(truth), len(records)
+        return metrics.Headline(
+            "map", lambda at: mean_average_precision(ranking, weights_of(at, count), classes)
+        )
+
     def analyse(
         self,
         observed: Outputs,

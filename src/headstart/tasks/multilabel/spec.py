@@ -187,8 +187,9 @@ class MultilabelSpec(TaskSpec):
         return _prediction(row, values == PRESENT, schema, None)
 
     def agreement(self, first: LabelsPrediction, second: LabelsPrediction) -> float:
-        """1 for the same set of labels, else 0."""
-        return float(set(first.labels) == set(second.labels))
+        """Labels that both give, as a share of those that either gives; 1 where neither does."""
+        either = set(first.labels) | set(second.labels)
+        return len(set(first.labels) & set(second.labels)) / len(either) if either else 1.0
 
     def draw(
         self, pixels: ImageArray, prediction: LabelsPrediction, schema: LabelSchema

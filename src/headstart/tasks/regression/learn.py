@@ -55,6 +55,8 @@ class NumberHead(PooledHead):
     ) -> None:
         super().__init__(stages, targets.shape[1], options)
         self.limits = limits
+        if not len(targets):
+            targets = torch.zeros((1, targets.shape[1]))
         self.register_buffer("mean", targets.mean(dim=0))
         # Training pictures may share one value even where the whole set does not.
         self.register_buffer("deviation", targets.std(dim=0, correction=0).clamp_min(1e-6))
@@ -148,7 +150,8 @@ class RegressionLearner(TaskLearner):
         if isinstance(schema, PointSchema):
             points = cast("Sequence[PointsTarget]", targets)
             return CoordinateHead(stages, schema, points, options.dropout)
-        table = torch.tensor(np.asarray(targets), dtype=torch.float32).view(len(targets), -1)
+        count = len(schema.names)
+        table = torch.tensor(np.asarray(targets), dtype=torch.float32).view(-1, count)
         return NumberHead(stages, table, schema.range, options)
 
     def initialise(

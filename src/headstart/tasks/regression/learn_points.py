@@ -135,6 +135,8 @@ def _spread(targets: Sequence[PointsTarget], count: int) -> tuple[torch.Tensor, 
     shares[~known] = np.nan
     seen = known.any(axis=0)
     mean = np.full((count, 2), 0.5)
+    if not seen.any():
+        return torch.tensor(mean, dtype=torch.float32), torch.tensor(1.0)
     mean[seen] = np.nanmean(shares[:, seen], axis=0)
     deviation = float(np.sqrt(np.nanmean((shares[:, seen] - mean[seen]) ** 2)))
     return (

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.tasks import metrics
 from headstart.tasks.point_scores import (
+    error_headline,
     joint_finding,
     mean_metric,
     point_metrics,
@@ -77,6 +78,21 @@ class RegressionScorer(TaskScorer):
             for name, column in zip(schema.names, np.abs(error).T, strict=True):
                 found[f"mae/{name}"] = mean_metric(column, records)
         return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
+
+    def headline(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: Schema,
+        calibration: Calibration,
+    ) -> metrics.Headline:
+        """Relative error of points, or MAE, whose unit is that of the best constant."""
+        if isinstance(schema, PointSchema):
+            return error_headline(observed["values"].astype(np.float64), records, schema)
+        truth = _truth(records)
+        error = np.abs(observed["values"] - truth)
+        unit = _constant_error(truth) or 1.0
+        return metrics.Headline("mae", lambda at: float(error[at].mean()), "lower", unit)
 
     def analyse(
         self,

@@ -179,7 +179,7 @@ class RegressionSpec(TaskSpec):
         return NumberPrediction(schema.names, target)
 
     def agreement(self, first: Prediction, second: Prediction) -> float:
-        """1 minus the largest relative difference of numbers; share of points within a pixel."""
+        """1 minus the largest relative difference of numbers; share of points that are close."""
         if isinstance(first, PointsPrediction) and isinstance(second, PointsPrediction):
             return agree(first, second)
         if isinstance(first, PointsPrediction) or isinstance(second, PointsPrediction):

@@ -73,6 +73,23 @@ class SegmentationScorer(TaskScorer):
             found[f"iou/{schema.classes[index]}"] = Metric(float(value))
         return {name: metric for name, metric in found.items() if not np.isnan(metric.value)}
 
+    def headline(
+        self,
+        observed: Outputs,
+        records: Sequence[Record],
+        schema: MaskSchema,
+        calibration: Calibration,
+    ) -> metrics.Headline:
+        """Mean IoU over the classes that occur."""
+        known = observed["confusion"].astype(np.float64)[:, :-1]
+        hits = np.diagonal(known, axis1=1, axis2=2)
+        true, guessed = known.sum(axis=2), known.sum(axis=1)
+
+        def mean_iou(at: npt.NDArray[np.intp]) -> float:
+            return _mean(iou(hits[at].sum(axis=0), true[at].sum(axis=0), guessed[at].sum(axis=0)))
+
+        return metrics.Headline("miou", mean_iou)
+
     def analyse(
         self,
         observed: Outputs,

@@ -308,8 +308,10 @@ class SegmentationSpec(TaskSpec):
         return MaskPrediction.of(target.read(schema), schema.classes)
 
     def agreement(self, first: MaskPrediction, second: MaskPrediction) -> float:
-        """Share of equal pixels."""
-        return float(np.mean(first.indices == second.indices))
+        """Intersection over union of the masks, counted over all classes together."""
+        equal = float(np.mean(first.indices == second.indices))
+        # A pixel that differs belongs to the unions of two classes.
+        return equal / (2.0 - equal)
 
     def draw(
         self, pixels: ImageArray, prediction: MaskPrediction, schema: MaskSchema

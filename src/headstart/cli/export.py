@@ -1,0 +1,127 @@
+"""``headstart export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headstart import jobs
+from headstart.progress import ConsoleProgress
+
+if TYPE_CHECKING:
+    from headstart.jobs.export_job import ExportResult
+
+EXAMPLES = """Examples:
+
+  headstart export runs/photos/model
+
+  headstart export runs/photos/model --to onnx,openvino --precision fp32,int8
+
+  headstart export runs/photos/model --precision int8 --tolerance 1 --data photos/ --json
+"""
+
+NOTHING_ACCEPTED = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verb."""
+    app.command("export", epilog=EXAMPLES)(export)
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
+    *,
+    to: Annotated[str, typer.Option(metavar="FORMATS", help="Separated by commas.")] = "onnx",
+    precision: Annotated[
+        str, typer.Option(metavar="PRECISIONS", help="Separated by commas.")
+    ] = "fp32,fp16,int8",
+    tolerance: Annotated[
+        float, typer.Option(help="Percentage points of the metric that a file may lose.")
+    ] = 0.5,
+    data: Annotated[
+        Path | None, typer.Option(help="Pictures to compare on; else those of the run.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the files; else beside the model.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+) -> None:
+    """Export a model to files that are run and scored before they are handed over."""
+    result = jobs.export(
+        model,
+        to=to,
+        precision=precision,
+        tolerance=tolerance,
+        data=data,
+        out=out,
+        progress=ConsoleProgress(),
+    )
+    if as_json:
+        for line in result.to_json():
+            typer.echo(json.dumps(line, ensure_ascii=False))
+    else:
+        _show(result)
+    if result.refused:
+        raise typer.Exit(NOTHING_ACCEPTED)
+
+
+def _show(result: ExportResult) -> None:
+    """The tables, and a sentence for each file that is not plainly ok."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("format", "precision", "size", "agreement", "metric", "drop", "latency"):
+        table.add_column(title, justify="left" if title in ("format", "precision") else "right")
+    table.add_column("verdict")
+    rows = [row.to_json() for row in result.rows]
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+    for row in rows:
+        if row["reason"]:
+            name = f"{row['format']} {row['precision']}"
+            typer.echo(f"{name}: {row['verdict']}: {row['reason']}")
+    if result.resizers:
+        typer.echo("\nThe same model in float32 after other ways of resizing:")
+        table = Table(box=None, pad_edge=False)
+        for title in ("resizing", "agreement", "metric", "drop"):
+            table.add_column(title, justify="left" if title == "resizing" else "right")
+        for cost in result.resizers:
+            drop = cost.drop.to_json()
+            table.add_row(cost.name, f"{cost.agreement:.1%}", _number(drop["value"]), _drop(drop))
+        console.print(table)
+    if not result.refused:
+        typer.echo(f"\nFiles   {result.out}")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    drop = row["drops"].get(row["split"])
+    latency = row["latency_ms"]
+    return [
+        row["format"],
+        row["precision"],
+        f"{row['size_bytes'] / 1e6:.1f} MB",
+        "-" if row["agreement"] is None else f"{row['agreement']:.1%}",
+        "-" if drop is None else f"{row['metric']} {_number(row['value'])}",
+        "-" if drop is None else _drop(drop),
+        "-" if latency is None else f"{latency:.1f} ms",
+        row["verdict"],
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _drop(drop: dict[str, Any]) -> str:
+    if drop["drop_points"] is None:
+        return "-"
+    interval = ""
+    if drop["low"] is not None:
+        interval = f" ({drop['low']:+.2f} to {drop['high']:+.2f})"
+    return f"{drop['drop_points']:+.2f}{interval}"

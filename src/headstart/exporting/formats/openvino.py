@@ -1,0 +1,126 @@
+"""OpenVINO: uint8 RGB NHWC in, named float32 outputs, free batch; ``.xml`` and ``.bin``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.errors import ModelError
+from headstart.exporting.formats.protocol import Format, Source
+from headstart.exporting.metadata import PREFIX, from_entries, to_entries
+from headstart.runtime.backends.openvino import OpenVinoBackend
+
+SECTION = "headstart"
+"""Of the file's ``rt_info``."""
+
+NEVER_QUANTIZED = ["SoftMax", "Softmax", "Sigmoid", "Divide", "Subtract", "ReduceMax"]
+"""Normalisation of the input and activation of the output."""
+
+
+class OpenVinoFormat(Format):
+    """See ``Format``."""
+
+    name = "openvino"
+    title = "OpenVINO"
+    suffix = ".xml"
+    companions = (".bin",)
+    extra = "openvino"
+    modules: Mapping[str, tuple[str, ...]] = {
+        "fp32": ("openvino",),
+        "fp16": ("openvino",),
+        "bf16": ("openvino",),
+        "int8": ("openvino", "nncf"),
+    }
+
+    def convert(
+        self, source: Source, precision: str, path: Path, metadata: Mapping[str, Any]
+    ) -> None:
+        """Reads ``model.onnx`` with OpenVINO's core, and quantises with NNCF.
+
+        ``fp16`` and ``bf16`` hold float16 weights; which arithmetic is meant, the file says in
+        ``rt_info`` (``runtime_options``), and the metadata's ``export.precision``.
+        """
+        import openvino
+
+        # Its own converter brings telemetry and is never imported.
+        model = openvino.Core().read_model(source.graph, b"")
+        if precision == "int8":
+            model = _quantized(model, source)
+        hint = "bf16" if precision == "bf16" else "f32"
+        model.set_rt_info(hint, ["runtime_options", "INFERENCE_PRECISION_HINT"])
+        for key, text in to_entries(metadata).items():
+            model.set_rt_info(text, [SECTION, key.removeprefix(PREFIX)])
+        openvino.save_model(model, path, compress_to_fp16=precision in ("fp16", "bf16"))
+
+    def open(self, path: Path, threads: int = 0) -> OpenVinoBackend:
+        """Runs in the arithmetic that the file asks for."""
+        exported = self.metadata(path).get("export", {})
+        bfloat16 = isinstance(exported, dict) and exported.get("precision") == "bf16"
+        return OpenVinoBackend(path, threads, bfloat16=bfloat16)
+
+    def metadata(self, path: Path) -> Mapping[str, Any]:
+        """Entries of ``rt_info``, read without OpenVINO."""
+        from xml.etree import ElementTree as ET
+
+        try:
+            # Ours or a person's own file, and the standard parser resolves no external entities.
+            root = ET.parse(path).getroot()  # noqa: S314
+        except (OSError, ET.ParseError) as error:
+            raise ModelError(f"{path.name} is no OpenVINO file: {error}") from error
+        section = root.find(f"./rt_info/{SECTION}")
+        entries = {} if section is None else {e.tag: e.get("value", "") for e in section}
+        return from_entries({f"{PREFIX}{key}": text for key, text in entries.items()}, path.name)
+
+    @property
+    def checked_by(self) -> str:
+        """The name of OpenVINO and its version."""
+        import openvino
+
+        return f"openvino {openvino.__version__.partition('-')[0]}"
+
+
+def _quantized(model: Any, source: Source) -> Any:
+    """Weights and activations in 8 bits, ranges from the pictures."""
+    with _quiet():
+        import nncf
+
+        dataset = nncf.Dataset([np.asarray(picture)[None] for picture in source.calibration])
+        types_known = {operation.get_type_name() for operation in model.get_ops()}
+        ignored = [name for name in NEVER_QUANTIZED if name in types_known]
+        return nncf.quantize(
+            model,
+            dataset,
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(source.calibration),
+            ignored_scope=nncf.IgnoredScope(types=ignored),
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """NNCF without telemetry, progress bars and warnings about what is not installed."""
+    # Read when NNCF is imported: it then makes no telemetry session.
+    os.environ.setdefault("NNCF_CI", "1")
+    level = logging.getLogger("nncf").level
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            logging.getLogger("nncf").setLevel(logging.ERROR)
+            yield
+    finally:
+        logging.getLogger("nncf").setLevel(level)
+
+
+FORMAT = OpenVinoFormat()

@@ -1,0 +1,58 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headstart.errors import MissingExtraError, ModelError, needing_extra
+from headstart.types import ImageArray, Outputs
+
+EXTRA = "openvino"
+
+
+class OpenVinoBackend:
+    """Runs an intermediate representation.
+
+    Args:
+        path: of the ``.xml`` file; its ``.bin`` lies beside it.
+        threads: of the engine; 0 leaves the choice to OpenVINO.
+        bfloat16: compute in bfloat16. Left to itself, OpenVINO does so wherever the processor can.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        ModelError: the file is none that OpenVINO can run, or the processor has no bfloat16.
+    """
+
+    def __init__(self, path: Path, threads: int = 0, *, bfloat16: bool = False) -> None:
+        with needing_extra("Running OpenVINO files", EXTRA):
+            import openvino
+
+        core = openvino.Core()
+        if bfloat16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise MissingProcessorError(path.name)
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+        }
+        try:
+            self._compiled = core.compile_model(core.read_model(path), "CPU", settings)
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot load {path.name}: {error}") from error
+        self._names = [output.get_any_name() for output in self._compiled.outputs]
+
+    def run(self, batch: ImageArray) -> Outputs:
+        """Runs a batch (n, height, width, 3), uint8, RGB."""
+        found = self._compiled([batch])
+        return {name: np.array(found[at], dtype=np.float32) for at, name in enumerate(self._names)}
+
+
+class MissingProcessorError(MissingExtraError):
+    """The file needs instructions that this processor does not have."""
+
+    def __init__(self, name: str) -> None:
+        super(MissingExtraError, self).__init__(
+            f"{name} computes in bfloat16, which this processor cannot: run it on one that can"
+        )
