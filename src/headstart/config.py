@@ -174,6 +174,8 @@ class TrainConfig(BaseModel):
     steps_per_epoch: Annotated[int | None, Field(ge=1)] = None
     # best keeps the state that validation chose, all keeps that of every epoch beside it.
     keep_checkpoints: Literal["best", "all"] = "best"
+    # Goes on with the last stages under the rounding of 8 bits, for exported int8 files.
+    quantize_aware: bool = False
     # Whether normalisation layers of the stages that train learn new statistics.
     train_norms: bool = False
     # Pictures in one step of the optimizer.

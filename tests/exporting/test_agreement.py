@@ -35,6 +35,6 @@ def test_points_are_close_within_a_pixel_or_a_hundredth(
     extent: float, moved: float, share: float
 ) -> None:
     second = np.array([[0.0, 0.0], [0.6 * extent, 0.8 * extent]])
-    first = second + [[0.0, 0.0], [moved, 0.0]]
+    first = second + np.array([[0.0, 0.0], [moved, 0.0]])
     found = agree(PointsPrediction(("a", "b"), first), PointsPrediction(("a", "b"), second))
     assert found == share

@@ -142,8 +142,8 @@ def test_a_refused_file_leaves_nothing_behind(
     monkeypatch.setattr(type(export_format("onnx")), "convert", spoiled)
     capsys.readouterr()
     assert export(run_model, "--precision", "fp32") == 1
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "onnx fp32: refused: its answers agree with the reference by" in printed
+    printed = capsys.readouterr().out
+    assert "onnx fp32: refused: " in printed, printed
     assert not (out / "model-fp32.onnx").exists()
     assert json.loads((out / "model.json").read_text())["exports"] == []
 

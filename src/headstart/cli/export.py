@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +26,9 @@ EXAMPLES = """Examples:
 """
 
 NOTHING_ACCEPTED = 1
+
+UNCUT = 200
+"""Columns for a table that goes into a file or a pipe."""
 
 
 def register(app: typer.Typer) -> None:
@@ -70,44 +75,53 @@ def export(
 
 def _show(result: ExportResult) -> None:
     """The tables, and a sentence for each file that is not plainly ok."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=False)
-    table = Table(box=None, pad_edge=False)
-    for title in ("format", "precision", "size", "agreement", "metric", "drop", "latency"):
-        table.add_column(title, justify="left" if title in ("format", "precision") else "right")
-    table.add_column("verdict")
     rows = [row.to_json() for row in result.rows]
-    for row in rows:
-        table.add_row(*_cells(row))
-    console.print(table)
+    metric = next((row["metric"] for row in rows if row["metric"]), "metric")
+    columns = ("file", "size", "agreement", metric, "drop (95 %)", "latency", "verdict")
+    _print_table(columns, [_cells(row) for row in rows], left=("file", "verdict"))
     for row in rows:
         if row["reason"]:
             name = f"{row['format']} {row['precision']}"
             typer.echo(f"{name}: {row['verdict']}: {row['reason']}")
     if result.resizers:
         typer.echo("\nThe same model in float32 after other ways of resizing:")
-        table = Table(box=None, pad_edge=False)
-        for title in ("resizing", "agreement", "metric", "drop"):
-            table.add_column(title, justify="left" if title == "resizing" else "right")
-        for cost in result.resizers:
-            drop = cost.drop.to_json()
-            table.add_row(cost.name, f"{cost.agreement:.1%}", _number(drop["value"]), _drop(drop))
-        console.print(table)
+        drops = [(cost, cost.drop.to_json()) for cost in result.resizers]
+        _print_table(
+            ("resizing", "agreement", metric, "drop (95 %)"),
+            [
+                [cost.name, f"{cost.agreement:.1%}", _number(drop["value"]), _drop(drop)]
+                for cost, drop in drops
+            ],
+            left=("resizing",),
+        )
     if not result.refused:
         typer.echo(f"\nFiles   {result.out}")
+
+
+def _print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[str]
+) -> None:
+    """Right-justified but for ``left``; as wide as it must be where no terminal cuts it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console() if sys.stdout.isatty() else Console(width=UNCUT)
+    table = Table(box=None, pad_edge=False)
+    for title in columns:
+        table.add_column(title, justify="left" if title in left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     drop = row["drops"].get(row["split"])
     latency = row["latency_ms"]
     return [
-        row["format"],
-        row["precision"],
+        f"{row['format']} {row['precision']}",
         f"{row['size_bytes'] / 1e6:.1f} MB",
         "-" if row["agreement"] is None else f"{row['agreement']:.1%}",
-        "-" if drop is None else f"{row['metric']} {_number(row['value'])}",
+        "-" if drop is None else _number(row["value"]),
         "-" if drop is None else _drop(drop),
         "-" if latency is None else f"{latency:.1f} ms",
         row["verdict"],

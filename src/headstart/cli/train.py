@@ -135,6 +135,9 @@ def train(
     head: Annotated[str | None, typer.Option(help="linear or mlp.")] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(help="Instead of all pictures.")] = None,
     keep_checkpoints: Annotated[str | None, typer.Option(help="best or all.")] = None,
+    quantize_aware: Annotated[
+        bool | None, typer.Option("--quantize-aware", help="Go on in 8 bits, for int8 files.")
+    ] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
     splits: Splits = None,

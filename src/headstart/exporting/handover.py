@@ -86,20 +86,22 @@ def hand_over(
     """
     earlier = _earlier(out, description)
     rows = []
+    replaced = False
     for candidate, trial, verdict in tried:
         target = out / candidate.path.name
-        earlier.pop(target.name, None)
+        known = earlier.pop(target.name, None) is not None
+        replaced = replaced or known
         if verdict.handed_over:
             out.mkdir(parents=True, exist_ok=True)
             # The file itself last: with it there, its companions are too.
             for file in reversed(candidate.files):
                 file.replace(out / file.name)
-        elif out.is_dir():
+        elif known:
             for file in candidate.files:
                 (out / file.name).unlink(missing_ok=True)
         rows.append(ExportRow(candidate, target if verdict.handed_over else None, trial, verdict))
     made = {row.path.name: _entry(row) for row in rows if row.path is not None}
-    if out.is_dir() and (made or earlier):
+    if made or replaced:
         _describe(out, source, description, {**earlier, **made})
     return rows
 

@@ -140,5 +140,8 @@ def _advice(file_format: Format, precision: str) -> str:
         return f"this is a defect of the conversion to {file_format.title}: please report it"
     advice = f"the next best is --precision {better[-1]}"
     if precision == CALIBRATED:
-        advice += ", or give more and more typical pictures for its ranges with --data"
+        advice += (
+            ", or give more and more typical pictures for its ranges with --data, "
+            "or train with --quantize-aware"
+        )
     return advice

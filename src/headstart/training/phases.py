@@ -1,4 +1,4 @@
-"""The two phases of a run: the head alone, then the head with the last stages."""
+"""The phases of a run: the head alone, then with the last stages, and these in 8 bits on demand."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 
 from headstart import tasks
 from headstart.config import TrainConfig
+from headstart.data.loader import plain_loader
 from headstart.models.network import Network, Rest
 from headstart.progress import Progress
 from headstart.tasks.learning import Objective
@@ -26,6 +27,7 @@ from headstart.training.lr_finder import RateCurve, try_rates
 from headstart.training.mixing import Mixing
 from headstart.training.module import PhaseSettings
 from headstart.training.plan import Plan
+from headstart.training.rounding import rounded
 from headstart.training.samples import ReducedSamples, ViewSamples
 from headstart.training.settings import settled
 from headstart.training.views import Views
@@ -33,6 +35,10 @@ from headstart.types import Manifest, Record
 
 HEAD_PHASE = "head"
 FINETUNE_PHASE = "finetune"
+QUANTIZE_PHASE = "quantize"
+
+QUANTIZE_LR_FACTOR = 0.1
+"""Learning rate of the phase under rounding, as a share of the one before: it adjusts."""
 
 CONVEX_VIEWS = 3
 """Views of each picture that the head's convex start is fitted to; more did not help."""
@@ -118,7 +124,7 @@ class Phases:
         return np.concatenate([samples.by_view(1)[0] for samples in self._features])
 
     def train(self, progress: Progress) -> None:
-        """Runs both phases, or what is left of them; the network holds the result."""
+        """Runs all phases, or what is left of them; the network holds the result."""
         plan = self._plan
         if not is_finished(self._run / "checkpoints", HEAD_PHASE):
             self._initialise()
@@ -126,6 +132,20 @@ class Phases:
             fit_phase(*self._head_part(), self._run, progress)
         if plan.epochs:
             fit_phase(*self._finetune_part(), self._run, progress)
+        if plan.quantize_epochs:
+            self._train_rounded(progress)
+
+    def _train_rounded(self, progress: Progress) -> None:
+        """Goes on where weights and inputs of layers are rounded to 8 bits.
+
+        In float32: rounding to 8 bits shall be the only one.
+        """
+        plan, data = self._plan, self._data
+        lr = QUANTIZE_LR_FACTOR * plan.lr
+        settings = self._settings(QUANTIZE_PHASE, plan.quantize_epochs, lr, "32-true")
+        plain = plain_loader(data.train, data.n_train, plan.batch_size)
+        with rounded(self._rest, plain):
+            fit_phase(self._rest, self._learner, settings, data, self._run, progress)
 
     def find_rate(self) -> RateCurve:
         """Tries learning rates where the plan trains: the second phase, or else the head's.
@@ -180,7 +200,7 @@ class Phases:
             batch_size=plan.batch_size,
             seed=config.seed,
             precision=precision,
-            mixing=Mixing(config.mixup, config.cutmix if name == FINETUNE_PHASE else 0.0),
+            mixing=Mixing(config.mixup, 0.0 if name == HEAD_PHASE else config.cutmix),
             steps=config.steps_per_epoch,
             keep_all=config.keep_checkpoints == "all",
             logger=config.logger,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -19,6 +20,12 @@ from headstart.types import Manifest
 
 # Fixed costs that do not depend on the pictures: export, imports, report.
 OVERHEAD_SECONDS = 12.0
+
+QUANTIZE_SHARE = 0.25
+"""Epochs under the rounding of 8 bits, as a share of those before."""
+
+ROUNDING_COST = 2.0
+"""Time of a step under rounding, as a multiple of one without: it is in float32."""
 
 
 class Costs(Protocol):
@@ -64,6 +71,7 @@ class Plan:
         shortened: what was given up so that the views fit into ``max_store_bytes``; empty for
             nothing.
         budget: seconds that the person gave; None for as long as it takes.
+        quantize_epochs: of the third phase, under the rounding of 8 bits.
     """
 
     strategy: str
@@ -85,6 +93,7 @@ class Plan:
     expected_seconds: Mapping[str, float]
     shortened: str = ""
     budget: float | None = None
+    quantize_epochs: int = 0
 
     @property
     def live(self) -> bool:
@@ -123,6 +132,7 @@ class Plan:
         trained = f"head and stages {self.split_stage} and up"
         phases = [f"{self.freeze_epochs} epochs of the head"] if self.freeze_epochs else []
         phases += [f"{self.epochs} epochs of {trained}"] if self.epochs else []
+        phases += [f"{self.quantize_epochs} in 8 bits"] if self.quantize_epochs else []
         steps = ", ".join(f"{name} {s:.0f} s" for name, s in self.expected_seconds.items())
         total = sum(self.expected_seconds.values())
         within = f", chosen for {self.budget:.0f} s in all" if self.budget else ""
@@ -232,9 +242,11 @@ def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> di
         alone = features_only or network.head.reduce is not None
         longer = alone and not network.head.convex
         freeze_epochs = defaults.epochs if longer else defaults.freeze_epochs
+    epochs = 0 if features_only else config.epochs or defaults.epochs
     return {
-        "epochs": 0 if features_only else config.epochs or defaults.epochs,
+        "epochs": epochs,
         "freeze_epochs": freeze_epochs,
+        "quantize_epochs": math.ceil(QUANTIZE_SHARE * epochs) if config.quantize_aware else 0,
     }
 
 
@@ -248,6 +260,11 @@ def _check(config: TrainConfig, network: Network) -> None:
     if config.engine is not None and config.engine not in engines.ENGINES:
         problems.append(
             f"--engine must be one of {', '.join(engines.ENGINES)}, got {config.engine!r}"
+        )
+    if config.quantize_aware and config.strategy == "features":
+        problems.append(
+            "--quantize-aware goes on with the last stages, and --strategy features trains none: "
+            "leave one of them out"
         )
     if problems:
         raise ConfigError(problems)
@@ -268,9 +285,10 @@ def _expect(plan: Plan, network: Network, probe: Costs, n_missing: int) -> dict[
     if epochs:
         step = probe.step(plan.split_stage, plan.precision)
         step += probe.making if plan.live else 0.0
+    rounded = ROUNDING_COST * plan.quantize_epochs
     return {
         "frozen part": frozen * n_missing,
-        "training": epochs * step * (plan.n_train + plan.n_val / 3)
+        "training": (epochs + rounded) * step * (plan.n_train + plan.n_val / 3)
         + plan.freeze_epochs * plan.n_train * 1e-4,
         "evaluation": probe.score * (plan.n_val + plan.n_test),
         "export and report": OVERHEAD_SECONDS,

@@ -21,8 +21,11 @@ from headstart.runtime.backends.openvino import OpenVinoBackend
 SECTION = "headstart"
 """Of the file's ``rt_info``."""
 
-NEVER_QUANTIZED = ["SoftMax", "Softmax", "Sigmoid", "Divide", "Subtract", "ReduceMax"]
-"""Normalisation of the input and activation of the output."""
+NEVER_QUANTIZED = ("SoftMax", "Softmax", "Sigmoid", "Divide", "Subtract", "ReduceMax", "Concat")
+"""Normalisation of the input, activation of the output, and what would get one scale for tensors of
+different ranges: the skip connections of a decoder lose three bits by it."""
+
+WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
 
 
 class OpenVinoFormat(Format):
@@ -91,17 +94,42 @@ def _quantized(model: Any, source: Source) -> Any:
     """Weights and activations in 8 bits, ranges from the pictures."""
     with _quiet():
         import nncf
+        from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
         dataset = nncf.Dataset([np.asarray(picture)[None] for picture in source.calibration])
         types_known = {operation.get_type_name() for operation in model.get_ops()}
-        ignored = [name for name in NEVER_QUANTIZED if name in types_known]
         return nncf.quantize(
             model,
             dataset,
             preset=nncf.QuantizationPreset.MIXED,
             subset_size=len(source.calibration),
-            ignored_scope=nncf.IgnoredScope(types=ignored),
+            ignored_scope=nncf.IgnoredScope(
+                types=[name for name in NEVER_QUANTIZED if name in types_known],
+                names=_last_layers(model),
+            ),
+            # The default averages the extremes of the pictures, which cuts off what few have.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
+            ),
         )
+
+
+def _last_layers(model: Any) -> list[str]:
+    """Names of the last layers with weights before each output: small, and the answer's errors."""
+    waiting = [result.input_value(0).get_node() for result in model.get_results()]
+    seen: set[str] = set()
+    found = []
+    while waiting:
+        node = waiting.pop()
+        name = node.get_friendly_name()
+        if name in seen:
+            continue
+        seen.add(name)
+        if node.get_type_name() in WEIGHTED:
+            found.append(name)
+        else:
+            waiting += [value.get_source_output().get_node() for value in node.inputs()]
+    return found
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ def relative_errors(
 def _spread(targets: Sequence[PointsTarget], count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean place of each point (points, 2) and one standard deviation, as shares of the picture."""
     shares = np.array([t.array / (t.size[1], t.size[0]) for t in targets]).reshape(-1, count, 2)
-    known = np.array([t.known for t in targets]).reshape(-1, count)
+    known = np.array([t.known for t in targets], dtype=bool).reshape(-1, count)
     shares[~known] = np.nan
     seen = known.any(axis=0)
     mean = np.full((count, 2), 0.5)
