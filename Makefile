@@ -4,9 +4,12 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# MediaPipe brings a build of OpenCV that would replace that of others: tests ask it from outside.
+MEDIAPIPE := .venv-mediapipe
+MEDIAPIPE_INSTALLED := $(MEDIAPIPE)/.installed
 
 # pip: only errors. A new release of pip is nobody's concern here.
-PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+PIP_INSTALL := python -m pip install -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,13 +18,19 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(INSTALLED) ## create .venv with all that development needs, about 6.5 GB
+install: $(INSTALLED) $(MEDIAPIPE_INSTALLED) ## create .venv with all that development needs, about 8 GB
 
 # One pip command resolves everything together; a second one could break what the first chose.
 $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): some minutes, mostly torch"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --constraint constraints.txt --editable '.[train,openvino,demo,dev]'
+	@$(BIN)/$(PIP_INSTALL) --constraint constraints.txt --editable '.[train,openvino,litert,demo,dev]'
+	@touch $@
+
+$(MEDIAPIPE_INSTALLED): constraints-mediapipe.txt
+	@echo "installing into $(MEDIAPIPE)"
+	@$(PYTHON) -m venv $(MEDIAPIPE)
+	@$(MEDIAPIPE)/bin/$(PIP_INSTALL) --requirement constraints-mediapipe.txt
 	@touch $@
 
 demo: install ## train on the photographs of solar cells and show the result in runs/demo
@@ -44,6 +53,6 @@ docs: install ## write the generated pages of docs/
 bench: install ## paired comparisons on the pictures of DATA=folder; OPTIONS='--quick' for ten minutes
 	@$(BIN)/python benchmarks/run.py $(DATA) $(OPTIONS)
 
-clean: ## remove caches and build outputs; .venv and runs/ stay
+clean: ## remove caches and build outputs; environments and runs/ stay
 	@rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
-	@find . \( -name .git -o -name $(VENV) -o -name runs \) -prune -o -name __pycache__ -type d -print0 | xargs -0r rm -rf
+	@find . \( -name .git -o -name '.venv*' -o -name runs \) -prune -o -name __pycache__ -type d -print0 | xargs -0r rm -rf

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import sys
 import tempfile
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.exporting.formats.protocol import Format, Source
 from headstart.exporting.tflite_metadata import pack, unpack
 from headstart.exporting.tflite_quantize import to_float16_weights, to_int8, to_int8_weights
-from headstart.runtime.backends.litert import LiteRtBackend
+from headstart.runtime.backends.litert import LiteRtBackend, silenced
 
 if TYPE_CHECKING:
     from headstart.exporting.graph import Deployed
@@ -39,20 +39,31 @@ class LiteRtFormat(Format):
     }
     takes: Mapping[str, Any] = {"dtype": "float32", "batch": 1}
 
+    def __init__(self) -> None:
+        self._converted: tuple[weakref.ref[Source], bytes] | None = None
+
     def convert(
         self, source: Source, precision: str, path: Path, metadata: Mapping[str, Any]
     ) -> None:
         """Converts the network itself, quantises, and packs the metadata last."""
-        description = source.description
         with _quiet():
-            model = _converted(source.deployed(), description.outputs, description.preprocess.size)
+            model = self._float32(source)
             if precision == "fp16":
                 model = to_float16_weights(model)
             elif precision == "dynamic":
                 model = to_int8_weights(model)
             elif precision == "int8":
                 model = to_int8(model, source.calibration)
-            path.write_bytes(pack(model, metadata, description.outputs))
+            path.write_bytes(pack(model, metadata, source.description.outputs))
+
+    def _float32(self, source: Source) -> bytes:
+        """The model that all precisions start from, converted once for each source."""
+        if self._converted is None or self._converted[0]() is not source:
+            description = source.description
+            size = description.preprocess.size
+            model = _converted(source.deployed(), description.outputs, size)
+            self._converted = weakref.ref(source), model
+        return self._converted[1]
 
     def open(self, path: Path, threads: int = 0) -> LiteRtBackend:
         """Runs in LiteRT's interpreter on the CPU."""
@@ -105,19 +116,11 @@ def _converted(deployed: Deployed, outputs: Sequence[str], size: tuple[int, int]
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the converter prints, from Python and from C++, and warns about itself."""
+    """Without what converter and quantiser print, and without their warnings about themselves."""
     os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    with silenced(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 FORMAT = LiteRtFormat()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +37,9 @@ class LiteRtBackend:
             from ai_edge_litert.interpreter import Interpreter
 
         try:
-            interpreter = Interpreter(str(path), num_threads=threads or cpu_count())
-            self._run = interpreter.get_signature_runner()
+            with silenced():
+                interpreter = Interpreter(str(path), num_threads=threads or cpu_count())
+                self._run = interpreter.get_signature_runner()
             (self._input,) = self._run.get_input_details()
         except (RuntimeError, ValueError) as error:
             first = str(error).partition("\n")[0]
@@ -55,3 +60,17 @@ class LiteRtBackend:
 def _ours(values: np.ndarray) -> np.ndarray:
     ordered = values.transpose(CHANNELS_LAST) if values.ndim == len(CHANNELS_LAST) else values
     return np.ascontiguousarray(ordered, dtype=np.float32)
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Standard error without what C++ writes there past Python, and what no option turns off."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
