@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PACKAGES := web/node_modules
 
 # pip: only errors. A new release of pip is nobody's concern here.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
@@ -30,7 +31,12 @@ demo: install ## train on the photographs of solar cells and show the result in 
 demo-seeds: install ## the same with three seeds, and their mean
 	@$(BIN)/python scripts/demo.py --seeds 3
 
-test: lint ## install, lint and all tests
+# What runs exported files in a browser. npm writes the folder anew.
+$(PACKAGES)/.installed: web/package.json web/package-lock.json
+	@npm ci --prefix web --silent --no-audit --no-fund
+	@touch $@
+
+test: lint $(PACKAGES)/.installed ## install, lint and all tests
 	@$(BIN)/python -m pytest
 
 lint: install ## ruff (rules and format) and mypy
