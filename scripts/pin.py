@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "constraints.txt"
-EXTRAS = "train,demo,dev,openvino"
+EXTRAS = "train,demo,dev,litert,openvino"
 # Released in pairs, and several GB each: moved by hand, not by whoever happens to pin next.
 FIXED = ("torch==2.14.1", "torchvision==0.29.1")
 HEADER = f"""\

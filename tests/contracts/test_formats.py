@@ -77,7 +77,7 @@ def test_a_file_runs_agrees_and_carries_its_metadata(
     found = export_format(name)
     metadata = export_metadata(sample.description, found, precision)
     path = tmp_path / f"model{found.suffix}"
-    found.convert(sample.source(), precision, path, metadata)
+    found.convert(sample.source, precision, path, metadata)
     candidate = Candidate(found, precision, path, metadata)
     assert all(file.is_file() for file in candidate.files)
     assert found.metadata(path) == metadata
@@ -130,7 +130,7 @@ def test_golden_inputs_give_the_expected_outputs(sample: Sample, name: str, tmp_
     found = export_format(name)
     path = tmp_path / f"model{found.suffix}"
     metadata = export_metadata(sample.description, found, REFERENCE_PRECISION)
-    found.convert(sample.source(), REFERENCE_PRECISION, path, metadata)
+    found.convert(sample.source, REFERENCE_PRECISION, path, metadata)
     inputs = sorted((sample.folder / "golden").glob("input-*.png"))
     assert len(inputs) == 3
     for file in inputs:

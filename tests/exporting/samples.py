@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Sample:
     def graph(self) -> bytes:
         return checked_bytes(self.folder, self.description, GRAPH)
 
+    @functools.cached_property
     def source(self) -> Source:
         calibration = list(random_inputs(24, seed=5))
         return Source(self.folder, self.description, self.graph, self.rebuilt, calibration)

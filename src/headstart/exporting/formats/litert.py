@@ -1,0 +1,126 @@
+"""LiteRT: float32 RGB from 0 to 255, one picture, in; named float32 outputs, channels last."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+import warnings
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.exporting.formats.protocol import Format, Source
+from headstart.exporting.tflite_metadata import pack, unpack
+from headstart.exporting.tflite_quantize import to_float16_weights, to_int8, to_int8_weights
+from headstart.runtime.backends.litert import LiteRtBackend, silenced
+
+if TYPE_CHECKING:
+    from headstart.exporting.graph import Deployed
+
+CONVERTER = ("litert_torch", "ai_edge_litert", "flatbuffers")
+QUANTIZER = (*CONVERTER, "ai_edge_quantizer")
+
+
+class LiteRtFormat(Format):
+    """See ``Format``."""
+
+    name = "litert"
+    title = "LiteRT"
+    suffix = ".tflite"
+    extra = "litert"
+    modules: Mapping[str, tuple[str, ...]] = {
+        "fp32": CONVERTER,
+        "fp16": QUANTIZER,
+        "dynamic": QUANTIZER,
+        "int8": QUANTIZER,
+    }
+    takes: Mapping[str, Any] = {"dtype": "float32", "batch": 1}
+
+    def __init__(self) -> None:
+        self._converted: tuple[weakref.ref[Source], bytes] | None = None
+
+    def convert(
+        self, source: Source, precision: str, path: Path, metadata: Mapping[str, Any]
+    ) -> None:
+        """Converts the network itself, quantises, and packs the metadata last."""
+        with _quiet():
+            model = self._float32(source)
+            if precision == "fp16":
+                model = to_float16_weights(model)
+            elif precision == "dynamic":
+                model = to_int8_weights(model)
+            elif precision == "int8":
+                model = to_int8(model, source.calibration)
+            path.write_bytes(pack(model, metadata, source.description.outputs))
+
+    def _float32(self, source: Source) -> bytes:
+        """The model that all precisions start from, converted once for each source."""
+        if self._converted is None or self._converted[0]() is not source:
+            description = source.description
+            size = description.preprocess.size
+            model = _converted(source.deployed(), description.outputs, size)
+            self._converted = weakref.ref(source), model
+        return self._converted[1]
+
+    def open(self, path: Path, threads: int = 0) -> LiteRtBackend:
+        """Runs in LiteRT's interpreter on the CPU."""
+        return LiteRtBackend(path, threads)
+
+    def metadata(self, path: Path) -> Mapping[str, Any]:
+        """The ``model.json`` in the archive behind the model."""
+        return unpack(path)
+
+    @property
+    def checked_by(self) -> str:
+        """The name of LiteRT and its version."""
+        from importlib.metadata import version
+
+        return f"litert {version('ai-edge-litert')}"
+
+
+def _converted(deployed: Deployed, outputs: Sequence[str], size: tuple[int, int]) -> bytes:
+    """The model in float32, for one picture.
+
+    Args:
+        deployed: the network.
+        outputs: names of its outputs, in order.
+        size: (height, width) of the input in pixels.
+    """
+    import litert_torch
+    import torch
+    from torch import nn
+
+    class OnDevice(nn.Module):
+        """Names the outputs, and gives those with a picture's axes in the order of the platform."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.deployed = deployed
+
+        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+            found = self.deployed(image)
+            return {
+                name: values.permute(0, 2, 3, 1) if values.ndim == 4 else values
+                for name, values in zip(outputs, found, strict=True)
+            }
+
+    example = {"image": torch.zeros((1, *size, 3))}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.tflite"
+        litert_torch.convert(OnDevice().eval(), sample_kwargs=example).export(str(file))
+        return file.read_bytes()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what converter and quantiser print, and without their warnings about themselves."""
+    os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
+    with silenced(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+FORMAT = LiteRtFormat()
