@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# What runs exported files in a browser.
+BROWSER_INSTALLED := web/node_modules/.installed
 # MediaPipe brings a build of OpenCV that would replace that of others: tests ask it from outside.
 MEDIAPIPE := .venv-mediapipe
 MEDIAPIPE_INSTALLED := $(MEDIAPIPE)/.installed
@@ -18,7 +20,7 @@ PIP_INSTALL := python -m pip install -qq --disable-pip-version-check
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(INSTALLED) $(MEDIAPIPE_INSTALLED) ## create .venv with all that development needs, about 8 GB
+install: $(INSTALLED) $(MEDIAPIPE_INSTALLED) $(BROWSER_INSTALLED) ## all that development needs, about 8 GB
 
 # One pip command resolves everything together; a second one could break what the first chose.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -33,24 +35,28 @@ $(MEDIAPIPE_INSTALLED): constraints-mediapipe.txt
 	@$(MEDIAPIPE)/bin/$(PIP_INSTALL) --requirement constraints-mediapipe.txt
 	@touch $@
 
-demo: install ## train on the photographs of solar cells and show the result in runs/demo
+$(BROWSER_INSTALLED): web/package.json web/package-lock.json
+	@npm ci --prefix web --silent --no-audit --no-fund
+	@touch $@
+
+demo: $(INSTALLED) ## train on the photographs of solar cells and show the result in runs/demo
 	@$(BIN)/python scripts/demo.py
 
-demo-seeds: install ## the same with three seeds, and their mean
+demo-seeds: $(INSTALLED) ## the same with three seeds, and their mean
 	@$(BIN)/python scripts/demo.py --seeds 3
 
-test: lint ## install, lint and all tests
+test: lint install ## install, lint and all tests
 	@$(BIN)/python -m pytest
 
-lint: install ## ruff (rules and format) and mypy
+lint: $(INSTALLED) ## ruff (rules and format) and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-docs: install ## write the generated pages of docs/
+docs: $(INSTALLED) ## write the generated pages of docs/
 	@$(BIN)/python scripts/docs.py
 
-bench: install ## paired comparisons on the pictures of DATA=folder; OPTIONS='--quick' for ten minutes
+bench: $(INSTALLED) ## paired comparisons on the pictures of DATA=folder; OPTIONS='--quick' for ten minutes
 	@$(BIN)/python benchmarks/run.py $(DATA) $(OPTIONS)
 
 clean: ## remove caches and build outputs; environments and runs/ stay

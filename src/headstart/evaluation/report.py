@@ -103,6 +103,6 @@ def chart(points: Sequence[Mapping[str, Any]], key: str, title: str) -> Markup:
     )
     return Markup(
         '<figure><svg viewBox="0 0 {w} {h}" role="img" aria-label="{title}">'
-        '<polyline points="{path}" fill="none" stroke="#b4501e" stroke-width="2"/>'
+        '<polyline points="{path}" fill="none" stroke="var(--accent)" stroke-width="2"/>'
         '<text x="10" y="14">{title}: {first:.3g} to {last:.3g}</text></svg></figure>'
     ).format(w=width, h=height, title=title, path=path, first=values[0], last=values[-1])

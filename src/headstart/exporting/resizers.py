@@ -57,14 +57,14 @@ class ResizerCost:
 def own_at_full_size(
     image: ImageArray, preprocess: Preprocess, box: Box | None
 ) -> tuple[ImageArray, Geometry]:
-    """Antialiased bilinear from all pixels: a canvas of high quality, Pillow, torchvision."""
+    """Antialiased bilinear from all pixels: Pillow, torchvision."""
     return preprocess.apply(image, box)
 
 
 def halved(
     image: ImageArray, preprocess: Preprocess, box: Box | None
 ) -> tuple[ImageArray, Geometry]:
-    """Halved as often as possible, then bilinear: a canvas of medium quality, mipmaps."""
+    """Halved as often as possible, then bilinear: a canvas of medium or high quality, mipmaps."""
     geometry = preprocess.place((image.shape[0], image.shape[1]), box)
     times = max(0, math.floor(-math.log2(max(geometry.scale))))
     return _sampled(image, geometry, Image.Resampling.BILINEAR, 2**times), geometry
