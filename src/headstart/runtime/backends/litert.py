@@ -70,11 +70,11 @@ class LiteRtBackend:
         if values.ndim != len(CHANNELS_LAST):
             return np.atleast_1d(values).astype(np.float32)
         if values.shape[1:3] == self._size:
-            values = _as_before(values)
+            values = as_before(values)
         return np.ascontiguousarray(values.transpose(CHANNELS_LAST), dtype=np.float32)
 
 
-def _as_before(probabilities: Values) -> Values:
+def as_before(probabilities: Values) -> Values:
     """Maps of classes (1, h, w, classes) at the positions from which the file enlarged them.
 
     It interpolates logarithms, up to one number a pixel that all classes share: least squares finds
