@@ -98,7 +98,7 @@ def test_extras_without_a_verb_are_imported_nowhere() -> None:
         "executorch": "executorch",
         "heic": "pi_heif",
         "litert": "litert_torch",
-        "openvino": "openvino",
+        "openvino": "nncf",
         "ray": "ray",
         "serve": "fastapi",
     }

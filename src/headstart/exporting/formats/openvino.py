@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +16,9 @@ from headstart.errors import ModelError
 from headstart.exporting.formats.protocol import Format, Source
 from headstart.exporting.metadata import PREFIX, from_entries, to_entries
 from headstart.runtime.backends.openvino import OpenVinoBackend
+from headstart.runtime.openvino_library import load_openvino
+
+EXPORTING = "Exporting OpenVINO files"
 
 SECTION = "headstart"
 """Of the file's ``rt_info``."""
@@ -51,9 +53,7 @@ class OpenVinoFormat(Format):
         ``fp16`` and ``bf16`` hold float16 weights; which arithmetic is meant, the file says in
         ``rt_info`` (``runtime_options``), and the metadata's ``export.precision``.
         """
-        import openvino
-
-        # Its own converter brings telemetry and is never imported.
+        openvino = load_openvino(EXPORTING)
         model = openvino.Core().read_model(source.graph, b"")
         if precision == "int8":
             model = _quantized(model, source)
@@ -85,8 +85,7 @@ class OpenVinoFormat(Format):
     @property
     def checked_by(self) -> str:
         """The name of OpenVINO and its version."""
-        import openvino
-
+        openvino = load_openvino(EXPORTING)
         return f"openvino {openvino.__version__.partition('-')[0]}"
 
 
@@ -134,9 +133,7 @@ def _last_layers(model: Any) -> list[str]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """NNCF without telemetry, progress bars and warnings about what is not installed."""
-    # Read when NNCF is imported: it then makes no telemetry session.
-    os.environ.setdefault("NNCF_CI", "1")
+    """NNCF without progress bars and warnings about what is not installed."""
     level = logging.getLogger("nncf").level
     try:
         with (

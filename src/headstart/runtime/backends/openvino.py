@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.errors import MissingExtraError, ModelError, needing_extra
+from headstart.errors import MissingExtraError, ModelError
+from headstart.runtime.openvino_library import load_openvino
 from headstart.types import ImageArray, Outputs
-
-EXTRA = "openvino"
 
 
 class OpenVinoBackend:
@@ -26,10 +25,7 @@ class OpenVinoBackend:
     """
 
     def __init__(self, path: Path, threads: int = 0, *, bfloat16: bool = False) -> None:
-        with needing_extra("Running OpenVINO files", EXTRA):
-            import openvino
-
-        core = openvino.Core()
+        core = load_openvino("Running OpenVINO files").Core()
         if bfloat16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise MissingProcessorError(path.name)
         settings = {

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy.typing as npt
 import torch
 
-from headstart.errors import needing_extra
 from headstart.models.network import Prefix
 from headstart.training.engines.openvino_engine import OpenVinoEngine, is_installed
 from headstart.training.engines.torch_engine import TorchEngine
@@ -60,5 +59,4 @@ def open_engine(name: str, prefix: Prefix, size: Size) -> Engine:
     Raises:
         MissingExtraError: the engine's library is not installed.
     """
-    with needing_extra(f"The engine {name}", "openvino"):
-        return ENGINES[name](prefix, size)
+    return ENGINES[name](prefix, size)

@@ -11,6 +11,7 @@ import torch
 
 from headstart.models.network import Prefix
 from headstart.models.onnx_graph import export_onnx
+from headstart.runtime.openvino_library import load_openvino
 from headstart.storage import cpu_count
 from headstart.types import ImageArray, Size
 
@@ -25,22 +26,21 @@ def is_installed() -> bool:
 class OpenVinoEngine:
     """Runs the prefix, converted to ONNX, for one fixed batch shape.
 
-    The ONNX file is read by OpenVINO's core: its own converter brings telemetry and is never
-    imported.
-
     Args:
         prefix: the frozen part; its weights are not changed.
         size: (height, width) of the pictures in pixels.
         batch: pictures a batch.
         bfloat16: compute in bfloat16 instead of float32.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
     """
 
     def __init__(self, prefix: Prefix, size: Size, batch: int, *, bfloat16: bool) -> None:
-        import openvino
-
         example = torch.zeros((batch, *size, 3), dtype=torch.uint8)
         graph = export_onnx(prefix, example, outputs=None, free_batch=False)
-        core = openvino.Core()
+        name = f"{MODULE}-{'bfloat16' if bfloat16 else 'float32'}"
+        core = load_openvino(f"The engine {name}").Core()
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
