@@ -13,6 +13,7 @@ from headstart.data.coco_files import (
     coco_files,
     file_sides,
     is_coco,
+    is_cut_off,
     key_of,
     load_coco,
     looks_like_coco,
@@ -20,7 +21,7 @@ from headstart.data.coco_files import (
     root_of,
 )
 from headstart.data.originals import Originals
-from headstart.data.poses import begins_with_any, nothing_left, strays
+from headstart.data.poses import begins_with_any, box_of, nothing_left, strays
 from headstart.data.shapes import MAX_VALUE, Shape, mask_file
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
@@ -116,7 +117,14 @@ class _CocoFile:
             except DataError as error:
                 self.omissions.append(Omission(image, str(error)))
                 continue
-            yield Annotation(path, image, fields, self._side)
+            boxes = ((t["category_id"], box_of(t.get("bbox"))) for t in self._things[key])
+            yield Annotation(
+                path,
+                image,
+                fields,
+                self._side,
+                boxes=tuple((names[number], box) for number, box in boxes if box),
+            )
 
     def _objection(self, thing: Mapping[str, Any]) -> str | None:
         """Why an annotation cannot be used."""
@@ -148,8 +156,13 @@ class _CocoFile:
 
 
 def _has_categories(file: Path) -> bool:
-    """Whether a COCO file has categories; one of captions has none."""
-    return looks_like_coco(file) and begins_with_any(file, [b'"categories"'], end=True)
+    """Whether a COCO file has categories; one of captions has none.
+
+    One that is cut off may have lost them: reading it says so.
+    """
+    if not looks_like_coco(file):
+        return False
+    return begins_with_any(file, [b'"categories"'], end=True) or is_cut_off(file)
 
 
 READER = Coco()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headstart.config import DatasetOptions
+from headstart.data.poses import box_of
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
-from headstart.types import Annotation, DataListing, Omission, Split
+from headstart.types import Annotation, Box, DataListing, Omission, Split
 
 IMAGE = "image"
 SPLIT = "split"
 GROUP = "group"
+BOX = "box"
+"""x, y, width, height in pixels of the stored picture, around the thing that the row means."""
+
 IS_VALID = "is_valid"
 """As fastai writes it: true for validation pictures, false for training pictures."""
 
@@ -24,13 +28,15 @@ TRUTHS: dict[str, Split | None] = {
     **dict.fromkeys(("false", "0", "0.0", "no"), "train"),
     "": None,
 }
+LABELS = ("label", "labels")
+
 DELIMITERS = ",;\t|"
 
 
 class CsvTable:
     """``labels.csv`` with ``image`` and further columns.
 
-    Optional are ``split`` (or ``is_valid``) and ``group``.
+    Optional are ``split`` (or ``is_valid``), ``group`` and ``box``.
     """
 
     name = "csv"
@@ -58,7 +64,7 @@ class CsvTable:
                 f"{table}: the group column {group_column!r} is missing; found {', '.join(header)}"
             )
         # Tables written with row numbers have a first column without a name.
-        special = {"", IMAGE, SPLIT, IS_VALID, group_column}
+        special = {"", IMAGE, SPLIT, IS_VALID, BOX, group_column}
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
         for line, row in rows:
@@ -71,11 +77,15 @@ class CsvTable:
             fields = {name: text for name, text in row.items() if name not in special}
             side = _side(row, table, line)
             group = row[group_column].strip() or None if group_column else None
-            annotations.append(Annotation(path, image, fields, side, group))
+            box = _box(row, table, line)
+            annotations.append(Annotation(path, image, fields, side, group, box))
         if not annotations:
             raise DataError(f"{table}: none of its {len(rows)} rows names a file that exists")
-        notes = (f"{table}: the column without a name is ignored",) if "" in header else ()
-        return DataListing(root, self.name, tuple(annotations), tuple(omissions), notes, ("group",))
+        notes = [f"{table}: the column without a name is ignored"] if "" in header else []
+        notes += contradictions(table, rows)
+        return DataListing(
+            root, self.name, tuple(annotations), tuple(omissions), tuple(notes), ("group",)
+        )
 
 
 def table_text(table: Path) -> str:
@@ -120,12 +130,45 @@ def table_rows(table: Path, needed: str = IMAGE) -> list[tuple[int, dict[str, st
                 raise DataError(
                     f"{table} line {reader.line_num}: more values than the {len(header)} columns"
                 )
+            if any("\n" in (row.get(name) or "") for name in (needed, *LABELS)):
+                # All rows up to the next quotation mark have become one value.
+                raise DataError(
+                    f"{table}: a value ends at line {reader.line_num} and began before it; "
+                    "is a quotation mark open?"
+                )
             rows.append((reader.line_num, {name: row[name] or "" for name in header}))
     except csv.Error as error:
         raise DataError(
             f"{table} after line {reader.line_num}: {error}; is a quotation mark open?"
         ) from error
     return rows
+
+
+def why_unread(folder: Path) -> str | None:
+    """What is wrong with the only table of a folder, where it is none that can be read."""
+    tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv")]
+    if len(tables) != 1:
+        return None
+    try:
+        table_rows(tables[0])
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def contradictions(table: Path, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
+    """A sentence where pictures have several rows that say different labels."""
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    found = []
+    for line, row in rows:
+        for column in LABELS:
+            label = row.get(column, "").strip()
+            before, other = first.setdefault((row[IMAGE], column), (line, label))
+            if label != other:
+                found.append(f"{row[IMAGE]} is {other!r} in line {before} and {label!r} in {line}")
+    if not found:
+        return []
+    return [f"{table}: {len(found)} rows contradict others, such as: {found[0]}"]
 
 
 def _is_file(path: Path) -> bool:
@@ -151,6 +194,22 @@ def _side(row: Mapping[str, str], table: Path, line: int) -> Split | None:
             f"got {text!r}"
         )
     return SPLIT_NAMES[name]
+
+
+def _box(row: Mapping[str, str], table: Path, line: int) -> Box | None:
+    text = row.get(BOX, "").strip()
+    if not text:
+        return None
+    try:
+        box = box_of([float(part) for part in text.split(",")])
+    except ValueError:
+        box = None
+    if box is None:
+        raise DataError(
+            f"{table} line {line}: box must be x,y,width,height in pixels with an area, "
+            f"got {text!r}"
+        )
+    return box
 
 
 def _only_table(folder: Path) -> Path | None:
