@@ -2,8 +2,8 @@
 
 Usage: python mediapipe_client.py classifier|segmenter MODEL.tflite PICTURES.npy ANSWERS.npy
 
-``PICTURES.npy`` holds uint8 RGB (n, height, width, 3). ``ANSWERS.npy`` gets the label of each picture
-(n,), or its mask (n, height, width). Labels of a segmenter are printed, one a line.
+``PICTURES.npy`` holds uint8 RGB (n, height, width, 3). ``ANSWERS.npy`` gets the label of each
+picture (n,), or its mask (n, height, width). Labels of a segmenter are written out, one a line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def segment(model, pictures):
         base_options=BaseOptions(model_asset_path=model), output_category_mask=True
     )
     with vision.ImageSegmenter.create_from_options(options) as segmenter:
-        print("\n".join(segmenter.labels))
+        sys.stdout.write("".join(f"{label}\n" for label in segmenter.labels))
         found = [segmenter.segment(picture).category_mask for picture in pictures]
         return np.stack([mask.numpy_view().reshape(mask.height, mask.width) for mask in found])
 

@@ -10,22 +10,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
-from torch.nn import functional
 
 from architecture.sources import ROOT
 from exporting.samples import Sample, make_sample
 from exporting.tiny import random_inputs
+from headstart import tasks
 from headstart.exporting.formats import export_format
 from headstart.exporting.metadata import export_metadata
 from headstart.runtime.backends import Backend
 from headstart.runtime.backends.onnx import OnnxBackend
-from headstart.types import ImageArray
+from headstart.types import Geometry, ImageArray
 
 CLIENT = Path(__file__).with_name("mediapipe_client.py")
 PYTHON = ROOT / ".venv-mediapipe" / "bin" / "python"
 PRECISIONS = list(export_format("litert").modules)
 PICTURES = random_inputs(100, seed=11)
+MASKS = 20
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,21 +94,24 @@ def test_the_classifier_gives_our_labels(
         assert (found == labels_of(OnnxBackend(classifier.graph), classifier)).sum() >= 98
 
 
-def masks_of(backend: Backend) -> npt.NDArray[np.generic]:
-    """The most probable class of each pixel; MediaPipe interpolates maps that are smaller."""
-    maps = torch.from_numpy(backend.run(PICTURES[:20])["probabilities"])
-    resized = functional.interpolate(maps, size=PICTURES.shape[1:3], mode="bilinear")
-    return resized.argmax(dim=1).numpy()
+def masks_of(backend: Backend, sample: Sample) -> npt.NDArray[np.generic]:
+    """As ``headstart predict`` decodes them."""
+    size = sample.description.preprocess.size
+    geometries = [Geometry(size, (1.0, 1.0), (0.0, 0.0), size)] * MASKS
+    decode = tasks.spec(sample.description.task).decode
+    outputs = backend.run(PICTURES[:MASKS])
+    predictions = decode(outputs, sample.description.schema, {}, geometries=geometries)
+    return np.stack([prediction.indices for prediction in predictions])
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_segmenter_gives_our_masks(segmenter: Sample, precision: str, tmp_path: Path) -> None:
     path = export(segmenter, precision, tmp_path)
-    found, printed = ask("segmenter", path, PICTURES[:20])
+    found, printed = ask("segmenter", path, PICTURES[:MASKS])
     assert printed.splitlines() == list(segmenter.description.schema.classes)
-    ours = masks_of(export_format("litert").open(path))
+    ours = masks_of(export_format("litert").open(path), segmenter)
     assert len(np.unique(ours)) >= 2
     assert found.shape == ours.shape
     assert np.mean(found == ours) >= 0.999
     if precision == "fp32":
-        assert np.mean(found == masks_of(OnnxBackend(segmenter.graph))) >= 0.999
+        assert np.mean(found == masks_of(OnnxBackend(segmenter.graph), segmenter)) >= 0.999

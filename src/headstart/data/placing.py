@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from headstart.config import DATASET_FILE
 from headstart.data.writers import Content, Thing
 from headstart.errors import DataError, RunError
-from headstart.storage import room_hint, write_bytes, write_text
+from headstart.storage import room_hint, write_text
 
 Link = Literal["copy", "hardlink", "symlink"]
 LINKS: tuple[Link, ...] = get_args(Link)
@@ -65,7 +65,7 @@ class Folder:
         name = self._unique(stem, folder) + (".png" if turned else f".{suffix}")
         target = self.root / folder / name
         if turned:
-            write_bytes(target, _upright(thing))
+            self.bytes(f"{folder}/{name}", _upright(thing))
             return name
         source = thing.path.resolve()
         try:
@@ -85,8 +85,18 @@ class Folder:
         return name
 
     def bytes(self, name: str, data: bytes) -> None:
-        """Writes a file below the root."""
-        write_bytes(self.root / name, data)
+        """Writes one of many files below the root.
+
+        Not atomically, which would cost a wait for the disk each: what a kill leaves behind lacks
+        the file that makes a data set of it, which ``text`` writes last.
+        """
+        target = self.root / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        except OSError as error:
+            reason = error.strerror or error
+            raise RunError(f"cannot write {target}: {reason}{room_hint(error)}") from error
 
     def text(self, name: str, text: str) -> None:
         """Writes a text file below the root."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ OURS = "model.json"
 
 LABELS = "labels.txt"
 """In the archive: one class a line, in the order of the output's channels."""
+
+ALIGNMENT = 16
+"""Bytes, of the tensors in a file."""
 
 # Members of the schema's unions and enumerations.
 IMAGE_PROPERTIES = 2
@@ -105,7 +108,21 @@ def _with_metadata(model: bytes, metadata: bytes) -> bytes:
     entry.name, entry.buffer = ENTRY, len(found.buffers)
     found.buffers.append(buffer)
     found.metadata = [*(found.metadata or []), entry]
+    for held in found.buffers:
+        if held.data is not None:
+            held.data = np.frombuffer(held.data, np.uint8)
+            held.Pack = _aligned(held.Pack, held.data.size)
     return bytes(flatbuffer_utils.convert_object_to_bytearray(found))
+
+
+def _aligned(pack: Callable[[Any], Offset], size: int) -> Callable[[Any], Offset]:
+    """Puts the bytes of a buffer where the schema wants them, which its Python module forgets."""
+
+    def packed(builder: flatbuffers.Builder) -> Offset:
+        builder.Prep(ALIGNMENT, size)
+        return pack(builder)
+
+    return packed
 
 
 def _described(metadata: Mapping[str, Any], outputs: Sequence[str], labels: str | None) -> bytes:

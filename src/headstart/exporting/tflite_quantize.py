@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ FLOAT_OPERATIONS = ("SOFTMAX", "LOGISTIC", "INPUT", "OUTPUT")
 """What stays in float32 where all else has 8 bits: what people read as probabilities, and what goes
 in and comes out. Browsers and MediaPipe's segmenter take no other outputs."""
 
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+ACTIVATIONS = ("SOFTMAX", "LOGISTIC")
 
 
 def to_float16_weights(model: bytes) -> bytes:
@@ -59,6 +60,12 @@ def to_int8(model: bytes, pictures: Sequence[ImageArray]) -> bytes:
             operation_name=qtyping.TFLOperationName(name),
             algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE,
         )
+    for tensors in _after_activations(model):
+        found.update_quantization_recipe(
+            regex=re.escape(tensors),
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key=quantizer.AlgorithmName.NO_QUANTIZE,
+        )
     rules = recipe_manager.RecipeManager()
     rules.load_quantization_recipe(found.get_quantization_recipe())
     ranges = calibrator.Calibrator(model, qsv_update_func=qsv_utils.min_max_update)
@@ -67,6 +74,26 @@ def to_int8(model: bytes, pictures: Sequence[ImageArray]) -> bytes:
     examples = [{inputs[0]: picture[None].astype(np.float32)} for picture in pictures]
     ranges.calibrate({signature: examples}, rules)
     return _content(found.quantize(ranges.get_model_qsvs()))
+
+
+def _after_activations(model: bytes) -> list[str]:
+    """Scopes, as the quantiser names operations, of all that comes from probabilities."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
+
+    found = tfl_flatbuffer_utils.read_model(model)
+    (graph,) = found.subgraphs
+    names = tfl_flatbuffer_utils.TFL_OP_CODE_TO_NAME
+    probable: set[int] = set()
+    scopes = []
+    # Operations of a file stand in the order in which they run.
+    for operation in graph.operators:
+        later = not probable.isdisjoint(operation.inputs)
+        kind = names.get(found.operatorCodes[operation.opcodeIndex].builtinCode, "")
+        if later or kind in ACTIVATIONS:
+            probable.update(operation.outputs)
+        if later:
+            scopes.append(tfl_flatbuffer_utils.get_op_scope(operation, graph.tensors))
+    return scopes
 
 
 def _content(result: Any) -> bytes:

@@ -73,7 +73,8 @@ class YoloWriter:
             name = folder.picture(things[0], f"images/{side}", flat=True)
             lines = [line for thing in things for line in _lines(thing, content)]
             stem = name.rpartition(".")[0]
-            folder.text(f"labels/{side}/{stem}.txt", "".join(f"{line}\n" for line in lines))
+            text = "".join(f"{line}\n" for line in lines)
+            folder.bytes(f"labels/{side}/{stem}.txt", text.encode())
         if MASK in content.fields:
             options["classes"] = mask_classes(content)[1]
         folder.options(options)

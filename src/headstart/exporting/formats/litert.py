@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from headstart.exporting.formats.protocol import Format, Source
 from headstart.exporting.tflite_metadata import pack, unpack
 from headstart.exporting.tflite_quantize import to_float16_weights, to_int8, to_int8_weights
-from headstart.runtime.backends.litert import LiteRtBackend, silenced
+from headstart.runtime.backends.litert import STRIDE, LiteRtBackend, silenced
+from headstart.types import Size
 
 if TYPE_CHECKING:
     from headstart.exporting.graph import Deployed
@@ -60,8 +61,12 @@ class LiteRtFormat(Format):
         """The model that all precisions start from, converted once for each source."""
         if self._converted is None or self._converted[0]() is not source:
             description = source.description
-            size = description.preprocess.size
-            model = _converted(source.deployed(), description.outputs, size)
+            model = _converted(
+                source.deployed(),
+                description.outputs,
+                description.preprocess.size,
+                classes="classes" in description.to_json(),
+            )
             self._converted = weakref.ref(source), model
         return self._converted[1]
 
@@ -81,17 +86,28 @@ class LiteRtFormat(Format):
         return f"litert {version('ai-edge-litert')}"
 
 
-def _converted(deployed: Deployed, outputs: Sequence[str], size: tuple[int, int]) -> bytes:
+def _converted(deployed: Deployed, outputs: Sequence[str], size: Size, *, classes: bool) -> bytes:
     """The model in float32, for one picture.
 
     Args:
         deployed: the network.
         outputs: names of its outputs, in order.
         size: (height, width) of the input in pixels.
+        classes: whether channels of maps are classes; such maps are given for each pixel.
     """
     import litert_torch
     import torch
     from torch import nn
+    from torch.nn import functional
+
+    def as_on_device(values: torch.Tensor) -> torch.Tensor:
+        if values.ndim != 4:
+            return values
+        if not classes or values.shape[-1] * STRIDE != size[1]:
+            return values.permute(0, 2, 3, 1)
+        # As predictions are decoded: logarithms between the centres of the positions.
+        logs = functional.interpolate(torch.log(values.clamp(min=1e-12)), size, mode="bilinear")
+        return torch.softmax(logs.permute(0, 2, 3, 1), dim=-1)
 
     class OnDevice(nn.Module):
         """Names the outputs, and gives those with a picture's axes in the order of the platform."""
@@ -101,11 +117,8 @@ def _converted(deployed: Deployed, outputs: Sequence[str], size: tuple[int, int]
             self.deployed = deployed
 
         def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
-            found = self.deployed(image)
-            return {
-                name: values.permute(0, 2, 3, 1) if values.ndim == 4 else values
-                for name, values in zip(outputs, found, strict=True)
-            }
+            found = zip(outputs, self.deployed(image), strict=True)
+            return {name: as_on_device(values) for name, values in found}
 
     example = {"image": torch.zeros((1, *size, 3))}
     with tempfile.TemporaryDirectory() as folder:
