@@ -48,13 +48,8 @@ def verbs() -> set[str]:
 
 
 def run(folder: Path, verb: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return headstart(
-        verb,
-        *arguments,
-        forbid=WITHOUT_NETWORK,
-        cwd=folder,
-        environment={"HEADSTART_CACHE": str(folder / "cache"), "HEADSTART_STATE": str(folder / "s")},
-    )
+    own = {f"HEADSTART_{name}": str(folder / name.lower()) for name in ("CACHE", "STATE")}
+    return headstart(verb, *arguments, forbid=WITHOUT_NETWORK, cwd=folder, environment=own)
 
 
 @pytest.fixture(scope="module")
