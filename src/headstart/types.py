@@ -164,6 +164,8 @@ class Annotation:
         group: pictures of one group (person, video, burst) stay on one side; None stands alone.
         box: around the one thing of the picture that is meant, in the stored picture; None for the
             whole picture.
+        boxes: class and box of each thing that the picture shows, in the stored picture, where the
+            layout says them; for other programs, since no task here learns them.
     """
 
     path: Path
@@ -172,6 +174,7 @@ class Annotation:
     split: Split | None = None
     group: str | None = None
     box: Box | None = None
+    boxes: tuple[tuple[str, Box], ...] = ()
 
     @property
     def root(self) -> Path:

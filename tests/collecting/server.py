@@ -5,12 +5,14 @@ from __future__ import annotations
 import collections
 import contextlib
 import io
+import ssl
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import trustme
 from PIL import Image
 
 from pictures import make_picture
@@ -36,8 +38,16 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: trustme.LeafCert | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http"
+        if certificate is not None:
+            self.scheme = "https"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            certificate.configure_cert(context)
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.asked: collections.Counter[str] = collections.Counter()
         self.headers: dict[str, dict[str, str]] = {}
         self.running = self.most = 0
@@ -46,16 +56,16 @@ class Server(ThreadingHTTPServer):
 
     def url(self, path: str, host: str = "127.0.0.1") -> str:
         """The address of a path."""
-        return f"http://{host}:{self.server_port}{path}"
+        return f"{self.scheme}://{host}:{self.server_port}{path}"
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that hang up are what some tests want."""
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """A server that runs while the context is open."""
-    server = Server()
+def serving(certificate: trustme.LeafCert | None = None) -> Iterator[Server]:
+    """A server that runs while the context is open; with a certificate it speaks HTTPS."""
+    server = Server(certificate)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -98,6 +99,13 @@ class Fetcher:
         except httpcore.TimeoutException as error:
             raise FailedError(f"no answer within {self._limits.timeout:g} s") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, httpx.HTTPError) as error:
+            # httpcore hands on what the handshake said as the argument of its own error.
+            said = error.args[0] if error.args else None
+            if isinstance(said, ssl.SSLCertVerificationError):
+                why = said.verify_message
+                raise RefusedError(
+                    f"the certificate of {address.host} is not trusted: {why}"
+                ) from error
             text = str(error) or type(error).__name__
             raise FailedError(f"the connection failed: {text}") from error
         except httpx.InvalidURL as error:

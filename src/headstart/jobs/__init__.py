@@ -11,6 +11,7 @@ from headstart.errors import needing_extra
 from headstart.jobs.cache_job import cache
 from headstart.jobs.check_job import check
 from headstart.jobs.collect_job import collect
+from headstart.jobs.convert_job import convert
 from headstart.jobs.evaluate_job import evaluate
 from headstart.jobs.predict_job import load_model, predict
 from headstart.jobs.split_job import split
@@ -28,6 +29,7 @@ __all__ = [
     "cache",
     "check",
     "collect",
+    "convert",
     "evaluate",
     "export",
     "load_model",

@@ -22,6 +22,7 @@ from headstart.data.augment import augmented_view
 from headstart.data.manifest import look_into
 from headstart.data.near_duplicates import near_duplicates
 from headstart.data.operations import FLIP, choose, parse_operations, transform_of
+from headstart.data.placing import check_new_folder
 from headstart.data.split import assign_splits
 from headstart.errors import ConfigError, DataError, UnreadableImageError
 from headstart.jobs.material import parse_pictures
@@ -106,7 +107,7 @@ def run_augment(
     names = parse_operations(operations)
     if not 1 <= times <= MAX_TIMES:
         raise ConfigError([f"--times must be between 1 and {MAX_TIMES}, got {times}"])
-    _check_folder(into, config.data)
+    check_new_folder(into, config.data)
     manifest = _read(config, progress)
     names = _without_flip(names, manifest, asked=operations is not None)
     writer = _Writer(into, manifest, names, config.seed)
@@ -273,16 +274,6 @@ def _without_flip(names: tuple[str, ...], manifest: Manifest, asked: bool) -> tu
         )
         raise ConfigError([problem])
     return tuple(name for name in names if name != FLIP)
-
-
-def _check_folder(into: Path, data: Path) -> None:
-    folder = (data if data.is_dir() else data.parent).resolve()
-    if into.resolve().is_relative_to(folder):
-        raise DataError(f"--into {into} lies in {folder}: the data is not changed, say another")
-    if into.exists() and not into.is_dir():
-        raise DataError(f"--into {into} is a file: say the name of a new folder")
-    if into.is_dir() and any(into.iterdir()):
-        raise DataError(f"--into {into} is not empty: nothing is overwritten, say a new folder")
 
 
 def _around(record: Record) -> tuple[int, int, int, int]:

@@ -21,7 +21,7 @@ from headstart.data.coco_files import (
     root_of,
 )
 from headstart.data.originals import Originals
-from headstart.data.poses import begins_with_any, nothing_left, strays
+from headstart.data.poses import begins_with_any, box_of, nothing_left, strays
 from headstart.data.shapes import MAX_VALUE, Shape, mask_file
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
@@ -117,7 +117,14 @@ class _CocoFile:
             except DataError as error:
                 self.omissions.append(Omission(image, str(error)))
                 continue
-            yield Annotation(path, image, fields, self._side)
+            boxes = ((t["category_id"], box_of(t.get("bbox"))) for t in self._things[key])
+            yield Annotation(
+                path,
+                image,
+                fields,
+                self._side,
+                boxes=tuple((names[number], box) for number, box in boxes if box),
+            )
 
     def _objection(self, thing: Mapping[str, Any]) -> str | None:
         """Why an annotation cannot be used."""

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headstart.config import DatasetOptions
+from headstart.data.poses import box_of
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
-from headstart.types import Annotation, DataListing, Omission, Split
+from headstart.types import Annotation, Box, DataListing, Omission, Split
 
 IMAGE = "image"
 SPLIT = "split"
 GROUP = "group"
+BOX = "box"
+"""x, y, width, height in pixels of the stored picture, around the thing that the row means."""
+
 IS_VALID = "is_valid"
 """As fastai writes it: true for validation pictures, false for training pictures."""
 
@@ -32,7 +36,7 @@ DELIMITERS = ",;\t|"
 class CsvTable:
     """``labels.csv`` with ``image`` and further columns.
 
-    Optional are ``split`` (or ``is_valid``) and ``group``.
+    Optional are ``split`` (or ``is_valid``), ``group`` and ``box``.
     """
 
     name = "csv"
@@ -60,7 +64,7 @@ class CsvTable:
                 f"{table}: the group column {group_column!r} is missing; found {', '.join(header)}"
             )
         # Tables written with row numbers have a first column without a name.
-        special = {"", IMAGE, SPLIT, IS_VALID, group_column}
+        special = {"", IMAGE, SPLIT, IS_VALID, BOX, group_column}
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
         for line, row in rows:
@@ -73,7 +77,8 @@ class CsvTable:
             fields = {name: text for name, text in row.items() if name not in special}
             side = _side(row, table, line)
             group = row[group_column].strip() or None if group_column else None
-            annotations.append(Annotation(path, image, fields, side, group))
+            box = _box(row, table, line)
+            annotations.append(Annotation(path, image, fields, side, group, box))
         if not annotations:
             raise DataError(f"{table}: none of its {len(rows)} rows names a file that exists")
         notes = [f"{table}: the column without a name is ignored"] if "" in header else []
@@ -189,6 +194,22 @@ def _side(row: Mapping[str, str], table: Path, line: int) -> Split | None:
             f"got {text!r}"
         )
     return SPLIT_NAMES[name]
+
+
+def _box(row: Mapping[str, str], table: Path, line: int) -> Box | None:
+    text = row.get(BOX, "").strip()
+    if not text:
+        return None
+    try:
+        box = box_of([float(part) for part in text.split(",")])
+    except ValueError:
+        box = None
+    if box is None:
+        raise DataError(
+            f"{table} line {line}: box must be x,y,width,height in pixels with an area, "
+            f"got {text!r}"
+        )
+    return box
 
 
 def _only_table(folder: Path) -> Path | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from headstart.config import DatasetOptions
 from headstart.data.readers import SPLIT_NAMES
+from headstart.data.readers.voc import listed_sides
 from headstart.errors import DataError
 from headstart.runtime.images import is_image_path, iter_images
 from headstart.tasks.protocol import NO_OPTIONS
@@ -106,10 +107,16 @@ class MaskFolders:
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
         places = _places(data)
+        listed = listed_sides(data)
         for place in places:
             pairs, left_out = _match(place, data)
             annotations += [
-                Annotation(picture, _name(picture, data), {FIELD: _name(mask, data)}, place.side)
+                Annotation(
+                    picture,
+                    _name(picture, data),
+                    {FIELD: _name(mask, data)},
+                    place.side or listed.get(picture.stem),
+                )
                 for picture, mask in pairs
             ]
             omissions += left_out

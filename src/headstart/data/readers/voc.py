@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from headstart.config import DatasetOptions
-from headstart.data.poses import begins_with_any, find_picture, nothing_left, strays
+from headstart.data.poses import begins_with_any, box_of, find_picture, nothing_left, strays
 from headstart.data.readers import SPLIT_NAMES
 from headstart.errors import DataError
 from headstart.tasks.protocol import NO_OPTIONS
-from headstart.types import Annotation, DataListing, Omission, Split
+from headstart.types import Annotation, Box, DataListing, Omission, Split
 
 FIELD = "labels"
 FOLDERS = ("JPEGImages", "images", ".")
@@ -39,7 +40,7 @@ class Voc:
 
     def read(self, data: Path, options: DatasetOptions) -> DataListing:
         """Lists every picture with the field ``labels``."""
-        sides = _sides(data)
+        sides = listed_sides(data)
         annotations: list[Annotation] = []
         omissions: list[Omission] = []
         mentioned: set[Path] = set()
@@ -55,7 +56,8 @@ class Voc:
                 omissions.append(Omission(file.relative_to(data).as_posix(), str(error)))
                 continue
             image = path.relative_to(data).as_posix()
-            annotations.append(Annotation(path, image, fields, sides.get(file.stem)))
+            boxes = tuple(_boxes(root))
+            annotations.append(Annotation(path, image, fields, sides.get(file.stem), boxes=boxes))
         if not annotations:
             raise nothing_left(data, omissions, ())
         omissions.extend(strays(data, mentioned))
@@ -113,7 +115,19 @@ def _labels(root: ET.Element) -> Iterator[str]:
         yield f"{UNKNOWN_MARK}{name}" if difficult[name] else name
 
 
-def _sides(data: Path) -> dict[str, Split]:
+def _boxes(root: ET.Element) -> Iterator[tuple[str, Box]]:
+    """Class and box of each object that has a usable one; pixels count from 1."""
+    for thing in root.iter("object"):
+        name = (thing.findtext("name") or "").strip()
+        texts = [thing.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+        with contextlib.suppress(ValueError):
+            left, top, right, bottom = (float(text or "nan") for text in texts)
+            box = box_of([left - 1, top - 1, right - left + 1, bottom - top + 1])
+            if box is not None:
+                yield name, box
+
+
+def listed_sides(data: Path) -> dict[str, Split]:
     """The side of each picture, by its name without ending."""
     found: dict[str, Split] = {}
     folder = next((data / name for name in LISTS if (data / name).is_dir()), None)

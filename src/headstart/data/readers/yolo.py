@@ -16,7 +16,7 @@ from headstart.config import DATASET_FILE, DatasetOptions
 from headstart.data.originals import Originals
 from headstart.data.poses import POINTS, is_file, nothing_left, points_text, separate, strays
 from headstart.data.shapes import Shape, mask_file
-from headstart.errors import DataError
+from headstart.errors import DataError, UnreadableImageError
 from headstart.runtime.images import iter_images, measure
 from headstart.tasks.protocol import NO_OPTIONS
 from headstart.types import SPLITS, Annotation, Box, DataListing, Omission, Size, Skeleton, Split
@@ -164,7 +164,15 @@ class _Dataset:
             size = _stored_size(path)
             shapes = [Shape(1 + int(v[0]), [_pixels(v[1:], size)]) for _, v in rows]
             fields[MASK] = mask_file(originals, image, size, shapes)
-        yield Annotation(path, image, fields, side)
+        boxes = () if self.outlines else self._boxes(path, rows)
+        yield Annotation(path, image, fields, side, boxes=boxes)
+
+    def _boxes(self, path: Path, rows: Sequence[Row]) -> tuple[tuple[str, Box], ...]:
+        """Boxes that only other programs use: a picture whose size is unknown has none."""
+        with contextlib.suppress(DataError, UnreadableImageError):
+            size = _stored_size(path) if rows else (0, 0)
+            return tuple((self.names[int(v[0])], _box(v[1:], size)) for _, v in rows)
+        return ()
 
     def _rows(self, file: Path) -> Iterator[Row]:
         """Checked rows.
