@@ -50,9 +50,24 @@ def test_other_delimiters_may_stand_in_values(tmp_path: Path) -> None:
 
 
 def test_a_quoted_value_may_hold_delimiter_quote_and_newline(tmp_path: Path) -> None:
-    listing = listed(tmp_path, 'image,label\na.png,"big, ""red""\ncat"\nlost.png,dog\n')
-    assert labels(listing) == [("a.png", 'big, "red"\ncat')]
+    text = 'image,label,note\na.png,"big, ""red"" cat","two\nlines"\nlost.png,dog,\n'
+    listing = listed(tmp_path, text)
+    assert labels(listing) == [("a.png", 'big, "red" cat')]
+    assert listing.annotations[0].fields["note"] == "two\nlines"
     assert listing.omissions[0].reason == "labels.csv line 4: no such file"
+
+
+def test_a_label_of_several_lines_is_an_open_quotation_mark(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"labels\.csv: a value ends at line 3 .*mark open"):
+        listed(tmp_path, 'image,label\na.png,"dog\nb.png,"cat\n')
+
+
+def test_rows_that_contradict_each_other_are_named(tmp_path: Path) -> None:
+    listing = listed(tmp_path, "image,label\na.png,dog\na.png,cat\na.png,dog\n")
+    assert any(
+        "1 rows contradict others, such as: a.png is 'dog' in line 2 and 'cat' in 3" in n
+        for n in listing.notes
+    )
 
 
 def test_a_folder_with_one_table_is_read_even_if_its_pictures_lie_in_folders(

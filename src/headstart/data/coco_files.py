@@ -44,6 +44,16 @@ def looks_like_coco(file: Path) -> bool:
     return begins_with_any(file, [f'"{name}"'.encode() for name in LISTS], end=True)
 
 
+def is_cut_off(file: Path) -> bool:
+    """Whether a file of one JSON object does not end with a bracket."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(max(0, file.stat().st_size - 16))
+            return not stream.read().rstrip().endswith(b"}")
+    except OSError:
+        return False
+
+
 def root_of(data: Path) -> Path:
     """The folder that names of pictures are relative to, of a folder or of one file."""
     root = data if data.is_dir() else data.parent

@@ -90,6 +90,11 @@ def _hint(data: Path) -> str:
     """What may be missing, as the middle of a sentence."""
     if data.is_file():
         return ""
+    from headstart.data.readers.csv_table import why_unread
+
+    reason = why_unread(data)
+    if reason is not None:
+        return f" ({reason})"
     first = next(iter_images(data), None)
     if first is None:
         return " and holds no pictures"

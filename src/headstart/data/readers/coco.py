@@ -13,6 +13,7 @@ from headstart.data.coco_files import (
     coco_files,
     file_sides,
     is_coco,
+    is_cut_off,
     key_of,
     load_coco,
     looks_like_coco,
@@ -148,8 +149,13 @@ class _CocoFile:
 
 
 def _has_categories(file: Path) -> bool:
-    """Whether a COCO file has categories; one of captions has none."""
-    return looks_like_coco(file) and begins_with_any(file, [b'"categories"'], end=True)
+    """Whether a COCO file has categories; one of captions has none.
+
+    One that is cut off may have lost them: reading it says so.
+    """
+    if not looks_like_coco(file):
+        return False
+    return begins_with_any(file, [b'"categories"'], end=True) or is_cut_off(file)
 
 
 READER = Coco()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headstart.config import DatasetOptions
@@ -24,6 +24,8 @@ TRUTHS: dict[str, Split | None] = {
     **dict.fromkeys(("false", "0", "0.0", "no"), "train"),
     "": None,
 }
+LABELS = ("label", "labels")
+
 DELIMITERS = ",;\t|"
 
 
@@ -74,8 +76,11 @@ class CsvTable:
             annotations.append(Annotation(path, image, fields, side, group))
         if not annotations:
             raise DataError(f"{table}: none of its {len(rows)} rows names a file that exists")
-        notes = (f"{table}: the column without a name is ignored",) if "" in header else ()
-        return DataListing(root, self.name, tuple(annotations), tuple(omissions), notes, ("group",))
+        notes = [f"{table}: the column without a name is ignored"] if "" in header else []
+        notes += contradictions(table, rows)
+        return DataListing(
+            root, self.name, tuple(annotations), tuple(omissions), tuple(notes), ("group",)
+        )
 
 
 def table_text(table: Path) -> str:
@@ -120,12 +125,45 @@ def table_rows(table: Path, needed: str = IMAGE) -> list[tuple[int, dict[str, st
                 raise DataError(
                     f"{table} line {reader.line_num}: more values than the {len(header)} columns"
                 )
+            if any("\n" in (row.get(name) or "") for name in (needed, *LABELS)):
+                # All rows up to the next quotation mark have become one value.
+                raise DataError(
+                    f"{table}: a value ends at line {reader.line_num} and began before it; "
+                    "is a quotation mark open?"
+                )
             rows.append((reader.line_num, {name: row[name] or "" for name in header}))
     except csv.Error as error:
         raise DataError(
             f"{table} after line {reader.line_num}: {error}; is a quotation mark open?"
         ) from error
     return rows
+
+
+def why_unread(folder: Path) -> str | None:
+    """What is wrong with the only table of a folder, where it is none that can be read."""
+    tables = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in (".csv", ".tsv")]
+    if len(tables) != 1:
+        return None
+    try:
+        table_rows(tables[0])
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def contradictions(table: Path, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
+    """A sentence where pictures have several rows that say different labels."""
+    first: dict[tuple[str, str], tuple[int, str]] = {}
+    found = []
+    for line, row in rows:
+        for column in LABELS:
+            label = row.get(column, "").strip()
+            before, other = first.setdefault((row[IMAGE], column), (line, label))
+            if label != other:
+                found.append(f"{row[IMAGE]} is {other!r} in line {before} and {label!r} in {line}")
+    if not found:
+        return []
+    return [f"{table}: {len(found)} rows contradict others, such as: {found[0]}"]
 
 
 def _is_file(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -59,7 +59,8 @@ class Voc:
         if not annotations:
             raise nothing_left(data, omissions, ())
         omissions.extend(strays(data, mentioned))
-        return DataListing(data, self.name, tuple(annotations), tuple(omissions))
+        notes = _without_file(sides, {file.stem for file in _files(data)})
+        return DataListing(data, self.name, tuple(annotations), tuple(omissions), notes)
 
 
 def _files(data: Path) -> list[Path]:
@@ -68,6 +69,14 @@ def _files(data: Path) -> list[Path]:
         if any(begins_with_any(file, [b"<annotation"]) for file in files[:LOOKED_INTO]):
             return files
     return []
+
+
+def _without_file(sides: Mapping[str, Split], stems: Collection[str]) -> tuple[str, ...]:
+    """A sentence where the lists name pictures that have no XML file."""
+    missing = [f"{stem} ({side}.txt)" for stem, side in sides.items() if stem not in stems]
+    if not missing:
+        return ()
+    return (f"{len(missing)} names in the lists of sides have no XML file, such as {missing[0]}",)
 
 
 def _tree(file: Path) -> ET.Element:
