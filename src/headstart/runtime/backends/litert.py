@@ -47,6 +47,8 @@ class LiteRtBackend:
         try:
             with silenced():
                 interpreter = Interpreter(str(path), num_threads=threads or cpu_count())
+                # Here, because its engine announces itself when it is made.
+                interpreter.allocate_tensors()
                 self._run = interpreter.get_signature_runner()
             ((self._input, details),) = self._run.get_input_details().items()
         except (RuntimeError, ValueError) as error:
