@@ -91,7 +91,8 @@ def test_the_segmenter_gives_our_masks(
     assert answer["labels"] == list(segmenter.description.schema.classes)
     assert len(np.unique(ours)) >= 2
     assert found.shape == ours.shape
-    assert np.mean(found == ours) >= 0.999
+    # 8 bits differ in the last bit between engines.
+    assert np.mean(found == ours) >= (0.999 if precision in ("fp32", "fp16") else 0.99)
 
 
 def test_real_pictures_get_the_label_of_predict_in_python_and_chromium(
