@@ -70,7 +70,7 @@ def test_the_same_answers_as_in_python(
 ) -> None:
     path = tmp_path / "model.onnx"
     ONNX.convert(
-        sample.source(), precision, path, export_metadata(sample.description, ONNX, precision)
+        sample.source, precision, path, export_metadata(sample.description, ONNX, precision)
     )
     batch = random_inputs(24, seed=2)
     outputs = outputs_of(run_in_browser(opened, path, batch, threads=2))
