@@ -120,7 +120,9 @@ def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured)
 
     monkeypatch.setattr(jobs, "predict", stopped)
     assert status_of("predict", "model", "photos") == 130
-    assert capsys.readouterr().err == "stopped (a training run can be continued with --resume)\n"
+    assert capsys.readouterr().err == (
+        "stopped: repeat the command with --resume, and it goes on where it was\n"
+    )
 
 
 def test_a_process_ends_with_the_status(tmp_path: Path) -> None:
