@@ -75,18 +75,19 @@ class CheckResult:
         """
         with needing_extra("A page with the pictures", "train"):
             from headstart.evaluation.report import render_page
-        report = {
+        sections = findings(self.issues, titles(checks()), self._about_targets)
+        report: dict[str, Any] = {
             "name": self.data.resolve().name,
             "task": self.task,
             "n_images": self.n_images,
             "version": headstart.__version__,
             "counts": {severity: self.count(severity) for severity in SEVERITIES},
             "notes": [f"{name}: {reason}" for name, reason in self.skipped.items()],
-            "findings": findings(self.issues, titles(checks()), self._about_targets),
+            "findings": sections,
         }
         target = Path(path)
         with tempfile.TemporaryDirectory() as folder:
-            report["drawn"] = self._draw(report["findings"], Path(folder))
+            report["drawn"] = self._draw(sections, Path(folder))
             write_text(target, render_page("check", report, self.root, Path(folder)))
         return target
 

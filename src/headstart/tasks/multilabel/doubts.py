@@ -83,6 +83,6 @@ def _of_class(
     sure = find_label_issues(present, probabilities, n_jobs=1)
     for at in np.flatnonzero(probabilities.argmax(axis=1) != present):
         chance = f"{probabilities[at, 1 - present[at]]:.0%}"
-        labelled = ("without", "with") if present[at] else ("with", "without")
-        words = f"labelled {labelled[1]} {name}, looks like a picture {labelled[0]} it ({chance})"
+        given, other = ("with", "without") if present[at] else ("without", "with")
+        words = f"labelled {given} {name}, looks like a picture {other} it ({chance})"
         yield float(quality[at]), int(at), bool(sure[at]), words
