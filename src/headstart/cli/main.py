@@ -80,7 +80,7 @@ def _stopped(given: Sequence[str]) -> str:
     """How the verb goes on, as its module says; not every verb can."""
     verb = next((text for text in given if not text.startswith("-")), "main")
     name = f"{cli.__name__}.{verb.replace('-', '_')}"
-    advice = getattr(sys.modules.get(name), "AFTER_STOP", "nothing of it is kept: start it again")
+    advice = getattr(sys.modules.get(name), "AFTER_STOP", "start it again")
     return f"stopped: {advice}"
 
 
