@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +19,7 @@ from headstart.tasks.inspection import Labelled
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.types import Frame, Skeleton
 from pictures import make_picture, write_class_folders, write_mask_folders, write_picture
+from poses import write_coco
 
 FRAME = Frame((100, 100))
 
@@ -58,6 +63,53 @@ def test_a_single_swapped_pair_is_named() -> None:
     (issue,) = tasks.spec("keypoints").inspect(faces(40, p3=eyes), SCHEMA)
     assert issue.images == ("3.png",)
     assert "left_eye and right_eye stand the other way round" in issue.message
+
+
+def test_a_pair_that_nearly_coincides_is_not_called_swapped() -> None:
+    crossed = [(30.0, 40.0), (70.0, 40.0), (20.0, 45.0), (80.0, 45.0), (52.0, 70.0), (48.0, 70.0)]
+    assert tasks.spec("keypoints").inspect(faces(40, p3=crossed), SCHEMA) == []
+    apart = [*crossed[:4], (60.0, 70.0), (40.0, 70.0)]
+    (issue,) = tasks.spec("keypoints").inspect(faces(40, p3=apart), SCHEMA)
+    assert issue.images == ("3.png",)
+    assert "than in 97.5% of the pictures: swapped, or crossed?" in issue.message
+
+
+def test_points_that_are_odd_are_drawn_into_the_page(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "poses", 6)
+    file = root / "keypoints.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["annotations"][2]["keypoints"][:2] = [500, 40]
+    file.write_text(json.dumps(content), encoding="utf-8")
+    result = headstart.check(root)
+    (issue,) = [issue for issue in result.issues if issue.check == "points-outside"]
+    page = result.write_page(tmp_path / "check.html").read_text(encoding="utf-8")
+    found = re.search(rf'base64,([^"]+)" alt="{issue.images[0]}: its target drawn in"', page)
+    assert found
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGB"), int)
+    plain = np.asarray(Image.open(root / issue.images[0]).resize(shown.shape[1::-1]), int)
+    # The legend lies below the picture, and dots and bones in it.
+    assert shown.shape[0] > shown.shape[1] * 96 / 128
+    assert plain.shape == shown.shape
+
+
+def test_wrong_labels_of_several_are_found(tmp_path: Path) -> None:
+    rows = ["image,labels"]
+    wrong = {"disc-3.png": "square|even", "square-5.png": "disc|even", "stripes-4.png": "disc"}
+    for kind in ("disc", "square", "stripes"):
+        for at in range(25):
+            name = f"{kind}-{at}.png"
+            write_picture(tmp_path / name, make_picture(kind, at, (96, 128)))
+            labels = kind if kind != "stripes" else "?even"
+            rows.append(f"{name},{wrong.get(name, labels if at else labels + '|even')}")
+    (tmp_path / "labels.csv").write_text("\n".join([*rows, ""]), encoding="utf-8")
+    result = headstart.check(tmp_path, task="multilabel")
+    assert "suspicious-label" not in result.skipped
+    suspects = [issue for issue in result.issues if issue.check == "suspicious-label"]
+    names = [issue.images[0] for issue in suspects]
+    assert set(wrong) <= set(names[:6])
+    assert len(names) == len(set(names))
+    text = next(issue.message for issue in suspects if issue.images[0] == "stripes-4.png")
+    assert text.startswith("labelled with disc, looks like a picture without it")
 
 
 def test_points_outside_are_named() -> None:

@@ -114,13 +114,26 @@ def test_a_defect_of_ours_is_status_1_and_says_so(
     assert err.splitlines()[-1].startswith("this is a defect of headstart")
 
 
-def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        (("predict", "model", "photos"), "start it again"),
+        (("train", "photos"), "repeat the command with --resume, and it goes on where it was"),
+        (
+            ("collect", "urls.csv", "--into", "photos"),
+            "repeat the command, and it goes on: what is done is not fetched again",
+        ),
+    ],
+)
+def test_ctrl_c_is_status_130_and_says_how_to_go_on(
+    arguments: tuple[str, ...], advice: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     def stopped(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "predict", stopped)
-    assert status_of("predict", "model", "photos") == 130
-    assert capsys.readouterr().err == "stopped (a training run can be continued with --resume)\n"
+    monkeypatch.setattr(jobs, arguments[0], stopped)
+    assert status_of(*arguments) == 130
+    assert capsys.readouterr().err == f"stopped: {advice}\n"
 
 
 def test_a_process_ends_with_the_status(tmp_path: Path) -> None:

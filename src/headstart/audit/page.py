@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from headstart.audit.material import Check
 from headstart.tasks.inspection import Issue
@@ -15,17 +15,23 @@ SHOWN_PICTURES = 4
 """Of one issue."""
 
 
-def findings(issues: Sequence[Issue], titles: Mapping[str, str]) -> list[Finding]:
+def findings(
+    issues: Sequence[Issue], titles: Mapping[str, str], drawn: Collection[str] = ()
+) -> list[Finding]:
     """A section for each name of a check, in the order of the issues.
 
     Args:
         issues: all of them.
         titles: headings by name; others are named as they are.
+        drawn: names of checks whose pictures are shown with their targets.
     """
     found: dict[str, list[Issue]] = {}
     for issue in issues:
         found.setdefault(issue.check, []).append(issue)
-    return [_section(titles.get(name, _words(name)), members) for name, members in found.items()]
+    return [
+        _section(titles.get(name, _words(name)), members, name in drawn)
+        for name, members in found.items()
+    ]
 
 
 def titles(checks: Sequence[Check]) -> dict[str, str]:
@@ -33,7 +39,7 @@ def titles(checks: Sequence[Check]) -> dict[str, str]:
     return {check.name: check.title for check in checks}
 
 
-def _section(title: str, issues: Sequence[Issue]) -> Finding:
+def _section(title: str, issues: Sequence[Issue], drawn: bool) -> Finding:
     severity = {"error": "errors", "warning": "warnings", "info": "notes"}
     kinds = dict.fromkeys(severity[issue.severity] for issue in issues)
     counts = ", ".join(f"{sum(severity[i.severity] == k for i in issues)} {k}" for k in kinds)
@@ -44,7 +50,8 @@ def _section(title: str, issues: Sequence[Issue]) -> Finding:
         text=f"{counts}{more}.",
         columns=("",) if any(not issue.images for issue in shown) else (),
         rows=[(issue.message,) for issue in shown if not issue.images],
-        images=list(_pictures(shown)),
+        images=[] if drawn else list(_pictures(shown)),
+        compared=list(_pictures(shown)) if drawn else [],
     )
 
 

@@ -28,6 +28,8 @@ EXAMPLES = """Examples:
   headstart train photos/
 """
 
+AFTER_STOP = "repeat the command, and it goes on: what is done is not fetched again"
+
 SHOWN_ROWS = 20
 """Classes and reasons that the terminal lists; ``--json`` lists all."""
 

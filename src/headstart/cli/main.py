@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -71,8 +72,16 @@ def run(arguments: list[str] | None = None) -> None:
         typer.echo("this is a defect of headstart: please report it with the lines above", err=True)
         sys.exit(OUR_DEFECT)
     if status == INTERRUPTED:
-        typer.echo("stopped (a training run can be continued with --resume)", err=True)
+        typer.echo(_stopped(given), err=True)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _stopped(given: Sequence[str]) -> str:
+    """How the verb goes on, as its module says; not every verb can."""
+    verb = next((text for text in given if not text.startswith("-")), "main")
+    name = f"{cli.__name__}.{verb.replace('-', '_')}"
+    advice = getattr(sys.modules.get(name), "AFTER_STOP", "start it again")
+    return f"stopped: {advice}"
 
 
 def _fail(message: str) -> None:

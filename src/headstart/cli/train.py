@@ -45,6 +45,8 @@ EXAMPLES = r"""Examples:
 """
 
 
+AFTER_STOP = "repeat the command with --resume, and it goes on where it was"
+
 NO_SETTINGS = frozenset({"data", "out", "config", "resume", "as_json"})
 """Parameters of the verb that are no field of the configuration."""
 

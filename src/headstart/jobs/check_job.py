@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,18 @@ from headstart.audit.material import Material
 from headstart.audit.page import findings, titles
 from headstart.audit.survey import Picture, look_at
 from headstart.data.manifest import ParsedData, parse_data
-from headstart.errors import DataError, MissingExtraError, needing_extra
+from headstart.errors import DataError, MissingExtraError, UnreadableImageError, needing_extra
 from headstart.progress import Progress, QuietProgress
-from headstart.runtime.images import is_image_path, iter_images
+from headstart.runtime.images import is_image_path, iter_images, measure, read_image
 from headstart.storage import write_text
 from headstart.tasks.inspection import SEVERITIES, Issue, Labelled, Severity
-from headstart.types import Omission
+from headstart.types import Finding, Omission
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
+
+DRAWN = 480
+"""Longest side of a picture with its target, in pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,7 @@ class CheckResult:
         n_images: files that were looked at.
         issues: errors first; within a check the worst first.
         skipped: reasons by check, for those that could not run or not wholly.
+        parsed: the data set, for drawing targets; None where its layout is not understood.
     """
 
     data: Path
@@ -45,6 +50,7 @@ class CheckResult:
     n_images: int
     issues: tuple[Issue, ...]
     skipped: Mapping[str, str]
+    parsed: ParsedData | None = dataclasses.field(default=None, repr=False)
 
     def count(self, severity: Severity) -> int:
         """Number of issues of a severity."""
@@ -69,18 +75,49 @@ class CheckResult:
         """
         with needing_extra("A page with the pictures", "train"):
             from headstart.evaluation.report import render_page
-        report = {
+        sections = findings(self.issues, titles(checks()), self._about_targets)
+        report: dict[str, Any] = {
             "name": self.data.resolve().name,
             "task": self.task,
             "n_images": self.n_images,
             "version": headstart.__version__,
             "counts": {severity: self.count(severity) for severity in SEVERITIES},
             "notes": [f"{name}: {reason}" for name, reason in self.skipped.items()],
-            "findings": findings(self.issues, titles(checks())),
+            "findings": sections,
         }
         target = Path(path)
-        write_text(target, render_page("check", report, self.root, target.parent))
+        with tempfile.TemporaryDirectory() as folder:
+            report["drawn"] = self._draw(sections, Path(folder))
+            write_text(target, render_page("check", report, self.root, Path(folder)))
         return target
+
+    @property
+    def _about_targets(self) -> frozenset[str]:
+        """Checks that a task makes of its targets: the pictures alone do not show what is meant."""
+        known = titles(checks())
+        return frozenset(i.check for i in self.issues if i.images and i.check not in known)
+
+    def _draw(self, sections: Sequence[Finding], folder: Path) -> dict[str, str]:
+        """Draws the targets of pictures; names of the files by picture."""
+        if self.parsed is None:
+            return {}
+        spec, schema = tasks.spec(self.parsed.task), self.parsed.schema
+        wanted = {image for section in sections for image, _ in section.compared}
+        drawn: dict[str, str] = {}
+        for annotation, target in self.parsed.entries:
+            if annotation.image not in wanted or annotation.image in drawn:
+                continue
+            try:
+                frame = measure(annotation.path)
+                pixels = read_image(annotation.path)
+                fitted = spec.fit(target, frame, self.parsed.options)
+            except (DataError, UnreadableImageError):
+                continue
+            image = spec.draw(pixels, spec.truth(schema, fitted), schema)[""]
+            image.thumbnail((DRAWN, DRAWN))
+            drawn[annotation.image] = f"{len(drawn)}.jpg"
+            image.save(folder / drawn[annotation.image], quality=88)
+        return drawn
 
 
 def check(
@@ -128,7 +165,9 @@ def check(
         issues.insert(0, problem)
     issues.sort(key=lambda issue: SEVERITIES.index(issue.severity))
     found = Counter(picture.image for picture in pictures)
-    return CheckResult(where, material.root, material.task, len(found), tuple(issues), skipped)
+    return CheckResult(
+        where, material.root, material.task, len(found), tuple(issues), skipped, parsed
+    )
 
 
 def _run(material: Material) -> tuple[list[Issue], dict[str, str]]:

@@ -16,6 +16,10 @@ USUAL = 0.97
 MIN_PICTURES = 30
 """With fewer pictures nothing is usual."""
 
+MIN_APART = 0.15
+"""Share of the extent of a picture's points that a pair must lie apart to have an order at all:
+crossed legs and people from the side have pairs that nearly coincide."""
+
 
 def inspect_points(labelled: Sequence[Labelled], schema: PointSchema) -> list[Issue]:
     """Points outside of the picture, and pairs whose left and right seem to have changed places.
@@ -52,9 +56,14 @@ def _swapped(labelled: Sequence[Labelled], schema: PointSchema) -> list[Issue]:
     pairs = np.array(schema.skeleton.flip_pairs, dtype=int).reshape(-1, 2)
     if not len(pairs) or len(labelled) < MIN_PICTURES:
         return []
-    xy = np.stack([_upright(item)[:, 0] for item in labelled])
-    signs = np.nan_to_num(np.sign(xy[:, pairs[:, 0]] - xy[:, pairs[:, 1]]))
-    return _all_swapped(labelled, signs) + _one_swapped(labelled, schema, pairs, signs)
+    xy = np.stack([_upright(item) for item in labelled])
+    apart = xy[:, pairs[:, 0], 0] - xy[:, pairs[:, 1], 0]
+    signs = np.nan_to_num(np.sign(apart))
+    known = np.isfinite(xy)
+    low = np.where(known, xy, np.inf).min(axis=1)
+    extent = (np.where(known, xy, -np.inf).max(axis=1) - low).max(axis=1, keepdims=True)
+    clear = np.nan_to_num(np.sign(np.where(np.abs(apart) >= MIN_APART * extent, apart, 0.0)))
+    return _all_swapped(labelled, signs) + _one_swapped(labelled, schema, pairs, clear)
 
 
 def _all_swapped(labelled: Sequence[Labelled], signs: npt.NDArray[np.float64]) -> list[Issue]:
@@ -94,7 +103,11 @@ def _one_swapped(
         if (relative[known] == usual).mean() < USUAL:
             continue
         names = f"{schema.names[first]} and {schema.names[second]}"
-        text = f"{names} stand the other way round than its other pairs of points: swapped?"
+        share = f"{(relative[known] == usual).mean():.1%}"
+        text = (
+            f"{names} stand the other way round to its other pairs of points than in {share} of "
+            "the pictures: swapped, or crossed?"
+        )
         issues += [
             Issue("left-right-swapped", "warning", (labelled[int(at)].image,), text)
             for at in np.flatnonzero(relative == -usual)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 from headstart import tasks
@@ -12,6 +13,15 @@ from headstart.tasks.inspection import Issue, Severity
 ORDER = 1
 
 SHOWN = 3
+
+MANY_SETS = 20
+"""Sets of near-duplicates from which on they may be frames of videos."""
+
+WITHIN = 0.8
+"""Share of the sets whose names must begin alike."""
+
+FRAMES = 2.5
+"""Pictures with a near-duplicate that each beginning must have on average."""
 
 
 class ExactDuplicate:
@@ -34,9 +44,27 @@ class NearDuplicate:
 
     def run(self, material: Material) -> Iterator[Issue]:
         """One issue for each set of pictures."""
-        for images, mirrored in near_sets(material):
+        sets = near_sets(material)
+        yield from self._series(material, [images for images, _ in sets])
+        for images, mirrored in sets:
             text = f"{len(images)} pictures show the same" + ", mirrored" * mirrored
             yield Issue(self.name, "warning", tuple(images), text)
+
+    def _series(self, material: Material, sets: Sequence[Sequence[str]]) -> Iterator[Issue]:
+        """Advice where copies share the beginnings of names: frames of videos, bursts."""
+        if len(sets) < MANY_SETS or _has_groups(material):
+            return
+        starts = [{_start(image) for image in images} for images in sets]
+        together = [names for names in starts if len(names) == 1]
+        beginnings = set().union(*together)
+        many = len(together) >= WITHIN * len(sets)
+        if many and len(beginnings) * FRAMES <= sum(map(len, sets)):
+            text = (
+                f"{len(together)} of {len(sets)} sets lie within {len(beginnings)} beginnings of "
+                f"names, such as {min(beginnings)}: are they frames of one video or person? "
+                "--group name:REGEX (or folder:N) keeps what belongs together on one side"
+            )
+            yield Issue(self.name, "warning", (), text)
 
 
 class SplitLeak:
@@ -141,6 +169,12 @@ def near_sets(material: Material) -> list[tuple[list[str], bool]]:
         ([names[at] for at in members], not mirrored.isdisjoint(members))
         for members in clusters(len(names), copies)
     ]
+
+
+def _start(image: str) -> str:
+    """A picture's path up to its last number."""
+    stem = image.rpartition(".")[0] or image
+    return re.sub(r"[\W_]*\d+\D*$", "", stem)
 
 
 def _has_groups(material: Material) -> bool:

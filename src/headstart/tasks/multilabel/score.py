@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headstart.errors import ConfigError
 from headstart.tasks import metrics
+from headstart.tasks.inspection import Doubt
 from headstart.tasks.multilabel import findings
 from headstart.tasks.multilabel.parsing import LabelSchema
 from headstart.tasks.multilabel.precision import (
@@ -165,6 +166,19 @@ class MultilabelScorer(TaskScorer):
         return "map", metrics.bootstrap(
             lambda at: mean_average_precision(ranking, weights_of(at, len(truth)), classes), records
         )
+
+    def doubts(
+        self,
+        features: npt.NDArray[np.float32],
+        targets: Sequence[Target],
+        groups: Sequence[str],
+        schema: LabelSchema,
+        seed: int,
+    ) -> list[Doubt]:
+        """Labels that a head for each class contradicts out of fold."""
+        from headstart.tasks.multilabel.doubts import label_doubts
+
+        return label_doubts(features, np.array(targets), groups, schema.classes, seed)
 
 
 def best_threshold(
