@@ -12,10 +12,15 @@ from playwright.sync_api import Browser, sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
+def chromium_path() -> str | None:
+    """Where the system's Chromium lies."""
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """One for all tests of a worker. Where there is none the tests skip, but never in CI."""
-    path = next((found for name in NAMES if (found := shutil.which(name))), None)
+    path = chromium_path()
     if path is None:
         sentence = "no Chromium on this machine: apt-get install chromium"
         if os.environ.get("CI"):
