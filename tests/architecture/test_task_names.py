@@ -15,6 +15,8 @@ FORMAT_WORDS = frozenset(
     {
         ("headstart/data/readers/coco_keypoints.py", "'keypoints'"),
         ("headstart/data/readers/coco.py", "'segmentation'"),
+        ("headstart/data/writers/coco.py", "'keypoints'"),
+        ("headstart/data/writers/coco.py", "'segmentation'"),
     }
 )
 

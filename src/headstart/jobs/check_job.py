@@ -84,6 +84,7 @@ class CheckResult:
             "counts": {severity: self.count(severity) for severity in SEVERITIES},
             "notes": [f"{name}: {reason}" for name, reason in self.skipped.items()],
             "findings": sections,
+            "shown": "its target drawn in",
         }
         target = Path(path)
         with tempfile.TemporaryDirectory() as folder:

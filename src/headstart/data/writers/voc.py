@@ -54,8 +54,8 @@ class VocWriter:
             else:
                 folder.bytes(f"Annotations/{stem}.xml", _xml(first, name, content))
         for side, stems in lists.items():
-            kind = "Segmentation" if masks else "Main"
-            folder.text(f"ImageSets/{kind}/{side}.txt", "".join(f"{stem}\n" for stem in stems))
+            place = "ImageSets/Segmentation" if masks else "ImageSets/Main"
+            folder.text(f"{place}/{side}.txt", "".join(f"{stem}\n" for stem in stems))
         folder.options(options)
 
 
