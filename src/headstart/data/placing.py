@@ -104,10 +104,7 @@ class Folder:
 
     def options(self, options: Mapping[str, Any]) -> None:
         """Writes ``dataset.yaml``, with what the format itself does not say."""
-        text = yaml.safe_dump(
-            dict(options), sort_keys=False, allow_unicode=True, default_flow_style=None
-        )
-        self.text(DATASET_FILE, text)
+        self.text(DATASET_FILE, options_text(options))
 
     def _unique(self, stem: str, folder: str) -> str:
         """A name that no other one equals where upper and lower case are the same."""
@@ -117,6 +114,14 @@ class Folder:
             name = f"{stem}-{number}"
         self._taken.add((folder + "/" + name).casefold())
         return name
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """The content of ``dataset.yaml``."""
+    text: str = yaml.safe_dump(
+        dict(options), sort_keys=False, allow_unicode=True, default_flow_style=None
+    )
+    return text
 
 
 def check_new_folder(into: Path, data: Path) -> None:

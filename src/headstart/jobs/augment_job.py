@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
@@ -22,7 +21,7 @@ from headstart.data.augment import augmented_view
 from headstart.data.manifest import look_into
 from headstart.data.near_duplicates import near_duplicates
 from headstart.data.operations import FLIP, choose, parse_operations, transform_of
-from headstart.data.placing import check_new_folder
+from headstart.data.placing import check_new_folder, options_text
 from headstart.data.split import assign_splits
 from headstart.errors import ConfigError, DataError, UnreadableImageError
 from headstart.jobs.material import parse_pictures
@@ -184,10 +183,7 @@ class _Writer:
         write_bytes(self._into / SHEET, _png(sheet(self._tiles, columns)))
         options = {"task": self._manifest.task}
         options |= self._spec.row_options(self._manifest.schema)
-        write_text(
-            self._into / DATASET_FILE,
-            yaml.safe_dump(options, sort_keys=False, allow_unicode=True, default_flow_style=None),
-        )
+        write_text(self._into / DATASET_FILE, options_text(options))
         header = list(dict.fromkeys(name for row in self._rows for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, header, restval="", lineterminator="\n")
