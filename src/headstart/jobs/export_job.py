@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import DataError, RunError
-from headstart.exporting.formats.protocol import CALIBRATED, Source
+from headstart.exporting.formats.protocol import CALIBRATED, CORRECTED, Source
 from headstart.exporting.handover import ExportRow, hand_over
 from headstart.exporting.metadata import export_metadata
 from headstart.exporting.rebuild import rebuild
@@ -109,10 +109,11 @@ def _usual_place(model: Path) -> Path:
 def _calibration(
     requests: Sequence[Request], description: ModelDescription, pictures: Pictures, model: Path
 ) -> list[ImageArray]:
-    """Preprocessed pictures, where a precision that was asked for needs them."""
-    if all(precision != CALIBRATED for _, precision in requests):
+    """Preprocessed pictures, where a precision that was asked for can use them."""
+    wanted = {precision for _, precision in requests}
+    if wanted.isdisjoint(CORRECTED):
         return []
-    if not pictures.calibration:
+    if CALIBRATED in wanted and not pictures.calibration:
         raise DataError(
             f"--precision {CALIBRATED} needs training pictures for its ranges, and there are none: "
             f"headstart export {model} --precision {CALIBRATED} --data TRAINING-PICTURES/"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart.exporting.formats.protocol import Format, Source
+from headstart.exporting.formats.protocol import CORRECTED, Format, Source
 from headstart.exporting.tflite_metadata import pack, unpack
 from headstart.exporting.tflite_quantize import to_float16_weights, to_int8, to_int8_weights
 from headstart.runtime.backends.litert import STRIDE, LiteRtBackend, silenced
@@ -41,14 +41,14 @@ class LiteRtFormat(Format):
     takes: Mapping[str, Any] = {"dtype": "float32", "batch": 1}
 
     def __init__(self) -> None:
-        self._converted: tuple[weakref.ref[Source], bytes] | None = None
+        self._converted: dict[bool, tuple[weakref.ref[Source], bytes]] = {}
 
     def convert(
         self, source: Source, precision: str, path: Path, metadata: Mapping[str, Any]
     ) -> None:
         """Converts the network itself, quantises, and packs the metadata last."""
         with _quiet():
-            model = self._float32(source)
+            model = self._float(source, corrected=precision in CORRECTED)
             if precision == "fp16":
                 model = to_float16_weights(model)
             elif precision == "dynamic":
@@ -57,18 +57,29 @@ class LiteRtFormat(Format):
                 model = to_int8(model, source.calibration)
             path.write_bytes(pack(model, metadata, source.description.outputs))
 
-    def _float32(self, source: Source) -> bytes:
-        """The model that all precisions start from, converted once for each source."""
-        if self._converted is None or self._converted[0]() is not source:
-            description = source.description
-            model = _converted(
-                source.deployed(),
-                description.outputs,
-                description.preprocess.size,
-                classes="classes" in description.to_json(),
-            )
-            self._converted = weakref.ref(source), model
-        return self._converted[1]
+    def _float(self, source: Source, *, corrected: bool) -> bytes:
+        """The model in float32 that precisions start from, converted once for each source.
+
+        Args:
+            source: the model.
+            corrected: whether its weights will be rounded to 8 bits.
+        """
+        known = self._converted.get(corrected)
+        if known is not None and known[0]() is source:
+            return known[1]
+        description, deployed = source.description, source.deployed()
+        if corrected:
+            from headstart.exporting.bias_correction import correct_biases
+
+            deployed = correct_biases(deployed, source.calibration, last=True)
+        model = _converted(
+            deployed,
+            description.outputs,
+            description.preprocess.size,
+            classes="classes" in description.to_json(),
+        )
+        self._converted[corrected] = weakref.ref(source), model
+        return model
 
     def open(self, path: Path, threads: int = 0) -> LiteRtBackend:
         """Runs in LiteRT's interpreter on the CPU."""

@@ -31,14 +31,19 @@ class OnnxFormat(Format):
         """The graph of the model folder, in fewer bits, with the metadata of an export."""
         import onnx
 
-        from headstart.exporting.graph import set_metadata
+        from headstart.exporting.bias_correction import correct_biases
+        from headstart.exporting.graph import export_graph, set_metadata
         from headstart.exporting.quantize import to_float16, to_int8
 
-        graph = onnx.load_from_string(source.graph)
-        if precision == "fp16":
-            graph = to_float16(graph)
-        elif precision == "int8":
+        description = source.description
+        if precision == "int8":
+            network = correct_biases(source.deployed(), source.calibration, last=False)
+            graph = export_graph(network, description.outputs, description.preprocess.size)
             graph = to_int8(graph, source.calibration)
+        else:
+            graph = onnx.load_from_string(source.graph)
+            if precision == "fp16":
+                graph = to_float16(graph)
         set_metadata(graph, metadata)
         path.write_bytes(graph.SerializeToString())
 

@@ -20,6 +20,9 @@ REFERENCE_PRECISION = "fp32"
 CALIBRATED = "int8"
 """The precision whose ranges come from pictures."""
 
+CORRECTED = frozenset({CALIBRATED, "dynamic"})
+"""Precisions whose biases make up for rounded weights, where there are pictures to measure on."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
