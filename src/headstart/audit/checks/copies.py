@@ -24,6 +24,10 @@ FRAMES = 2.5
 """Pictures with a near-duplicate that each beginning must have on average."""
 
 
+COMMON = 0.1
+"""Share of the pictures with a near-duplicate from which on it may be the way they are taken."""
+
+
 class ExactDuplicate:
     """Equal files."""
 
@@ -51,18 +55,26 @@ class NearDuplicate:
             yield Issue(self.name, "warning", tuple(images), text)
 
     def _series(self, material: Material, sets: Sequence[Sequence[str]]) -> Iterator[Issue]:
-        """Advice where copies share the beginnings of names: frames of videos, bursts."""
+        """Advice where there are many: frames of videos, bursts, or parts of one make."""
         if len(sets) < MANY_SETS or _has_groups(material):
             return
         starts = [{_start(image) for image in images} for images in sets]
         together = [names for names in starts if len(names) == 1]
         beginnings = set().union(*together)
+        pictures = sum(map(len, sets))
         many = len(together) >= WITHIN * len(sets)
-        if many and len(beginnings) * FRAMES <= sum(map(len, sets)):
+        if many and len(beginnings) * FRAMES <= pictures:
             text = (
                 f"{len(together)} of {len(sets)} sets lie within {len(beginnings)} beginnings of "
                 f"names, such as {min(beginnings)}: are they frames of one video or person? "
                 "--group name:REGEX (or folder:N) keeps what belongs together on one side"
+            )
+            yield Issue(self.name, "warning", (), text)
+        elif pictures >= COMMON * len(material.distinct):
+            text = (
+                f"{pictures} of {len(material.distinct)} pictures look like another one: look at "
+                "some sets. Parts of one make, photographed in one way, are no copies although "
+                "they look alike; frames of one film belong into one group (--group)"
             )
             yield Issue(self.name, "warning", (), text)
 

@@ -1,7 +1,4 @@
-"""Labels that a simple head contradicts: confident learning on out-of-fold probabilities.
-
-Northcutt, Jiang and Chuang 2021, as implemented by cleanlab.
-"""
+"""Labels that a simple head contradicts, as sentences: see ``tasks.label_doubts``."""
 
 from __future__ import annotations
 
@@ -9,20 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from headstart.errors import DataError
 from headstart.tasks.inspection import Doubt
-
-FOLDS = 5
-
-PENALTY = 0.01
-"""Inverse strength of the head's L2 penalty: a weaker one would fit the wrong labels."""
+from headstart.tasks.label_doubts import FOLDS, SecondOpinion
 
 
 def label_doubts(
@@ -50,21 +37,15 @@ def label_doubts(
         raise DataError(
             f"it needs two classes, {FOLDS} pictures of each, and {FOLDS} groups or more"
         )
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=1000))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    probabilities = cross_val_predict(
-        model, features, index, groups=numbers, cv=folds, method="predict_proba"
-    )
-    quality = get_label_quality_scores(index, probabilities, method="normalized_margin")
-    sure = find_label_issues(index, probabilities, n_jobs=1)
-    best = probabilities.argmax(axis=1)
+    opinion = SecondOpinion.of(features, index, numbers, seed)
+    best, chances = opinion.best, opinion.probabilities
     return [
         Doubt(
             int(at),
-            bool(sure[at]),
+            bool(opinion.sure[at]),
             f"labelled {classes[present[index[at]]]}, looks like {classes[present[best[at]]]} "
-            f"({probabilities[at, best[at]]:.0%} against {probabilities[at, index[at]]:.0%})",
+            f"({chances[at, best[at]]:.0%} against {chances[at, index[at]]:.0%})",
         )
-        for at in np.argsort(quality, kind="stable")
+        for at in np.argsort(opinion.quality, kind="stable")
         if best[at] != index[at]
     ]

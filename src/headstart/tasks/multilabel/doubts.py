@@ -1,8 +1,8 @@
-"""Labels that simple heads contradict: confident learning for each class against the rest.
+"""Labels that simple heads contradict: each class is tested against the rest.
 
-Northcutt, Jiang and Chuang 2021 and, for several labels, Thyagarajan et al. 2022, who test each
-class for itself; as implemented by cleanlab. Pictures of which a label is not known are left out of
-its test, which cleanlab's own function for several labels cannot do.
+So do Thyagarajan et al., "Identifying Incorrect Annotations in Multi-Label Classification Data",
+2022. Pictures of which a label is not known are left out of its test, which cleanlab's own function
+for several labels cannot do.
 """
 
 from __future__ import annotations
@@ -11,21 +11,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from cleanlab.filter import find_label_issues
-from cleanlab.rank import get_label_quality_scores
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from headstart.errors import DataError
 from headstart.tasks.inspection import Doubt
+from headstart.tasks.label_doubts import FOLDS, SecondOpinion
 from headstart.tasks.multilabel.parsing import PRESENT, UNKNOWN
-
-FOLDS = 5
-
-PENALTY = 0.01
-"""Inverse strength of the head's L2 penalty: a weaker one would fit the wrong labels."""
 
 
 def label_doubts(
@@ -74,15 +64,9 @@ def _of_class(
     numbers: npt.NDArray[np.intp],
     seed: int,
 ) -> Iterator[tuple[float, int, bool, str]]:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=1000))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    probabilities = cross_val_predict(
-        model, features, present, groups=numbers, cv=folds, method="predict_proba"
-    )
-    quality = get_label_quality_scores(present, probabilities, method="normalized_margin")
-    sure = find_label_issues(present, probabilities, n_jobs=1)
-    for at in np.flatnonzero(probabilities.argmax(axis=1) != present):
-        chance = f"{probabilities[at, 1 - present[at]]:.0%}"
+    opinion = SecondOpinion.of(features, present, numbers, seed)
+    for at in np.flatnonzero(opinion.best != present):
+        chance = f"{opinion.probabilities[at, 1 - present[at]]:.0%}"
         given, other = ("with", "without") if present[at] else ("without", "with")
         words = f"labelled {given} {name}, looks like a picture {other} it ({chance})"
-        yield float(quality[at]), int(at), bool(sure[at]), words
+        yield float(opinion.quality[at]), int(at), bool(opinion.sure[at]), words
