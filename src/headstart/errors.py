@@ -34,6 +34,10 @@ class UnreadableImageError(DataError):
     """A file is not a picture that can be decoded completely."""
 
 
+class MissingDecoderError(UnreadableImageError):
+    """A file is a picture of a kind that needs an extra which is not installed."""
+
+
 class ModelError(HeadstartError):
     """A model folder is missing, incomplete, altered, or of an unknown version."""
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import sys
+import types
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -160,10 +164,42 @@ def test_heic_is_read_with_the_extra_and_named_without(
 ) -> None:
     # The first bytes of a file of an iPhone: enough to know it by.
     (folder / "disc/a.heic").write_bytes(b"\0\0\0\x24ftypheic" + b"\0" * 40)
-    import sys
-
     without_train(monkeypatch)
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     (issue,) = [i for i in headstart.check(folder).issues if i.check == "unreadable"]
     assert issue.images == ("disc/a.heic",)
     assert 'pip install "headstart[heic]"' in issue.message
+
+
+def test_heic_is_read_once_the_extra_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pictures of the folder are HEIC: nothing is left to compare, and nothing remembered."""
+    root = write_class_folders(tmp_path / "pictures", 2, size=SIZE)
+    header = b"\0\0\0\x24ftypheic"
+    for path in list(root.rglob("*.png")):
+        path.with_suffix(".heic").write_bytes(header + path.read_bytes())
+        path.unlink()
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    first = headstart.check(root)
+    assert first.n_images == 6
+    assert len(named(first, "unreadable")) == 6
+    register_stand_in(monkeypatch, header)
+    assert named(headstart.check(root), "unreadable") == []
+
+
+def register_stand_in(monkeypatch: pytest.MonkeyPatch, header: bytes) -> None:
+    """A ``pi_heif`` that reads what the test wrote: the real one has no encoder to test with."""
+
+    def opened(file: IO[bytes], _: str) -> Image.Image:
+        file.seek(len(header))
+        return Image.open(io.BytesIO(file.read()))
+
+    def register() -> None:
+        Image.register_open("HEIF", opened, lambda start: start.startswith(header))
+
+    monkeypatch.setattr(Image, "OPEN", dict(Image.OPEN))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    module = types.ModuleType("pi_heif")
+    monkeypatch.setattr(module, "register_heif_opener", register, raising=False)
+    monkeypatch.setitem(sys.modules, "pi_heif", module)

@@ -89,6 +89,8 @@ class Material:
         Raises:
             MissingExtraError: the extra ``train`` is not installed.
         """
+        if len(self.distinct) < 2:
+            return []
         with needing_extra("Looking for near-duplicates", "train"):
             from headstart.audit.near import find_copies
         thumbnails = [p.looks.thumbnail for p in self.distinct if p.looks is not None]

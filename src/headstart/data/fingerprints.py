@@ -18,7 +18,7 @@ from headstart.errors import RunError
 from headstart.types import Frame
 
 # Raised when reading changes in a way that makes remembered verdicts wrong.
-VERSION = 3
+VERSION = 4
 
 NO_FRAME = Frame((0, 0))
 
@@ -28,7 +28,8 @@ class Scanned:
     """What is known of one file.
 
     Attributes:
-        fingerprint: hash of the content, 32 hex digits; empty when the file cannot be opened.
+        fingerprint: hash of the content, 32 hex digits; empty when the file cannot be opened, or
+            not yet: such a verdict is not remembered.
         error: why it is no usable picture, or None.
         white: its largest value when it has more than 8 bits a channel, else None.
         frame: how the picture lies in the file.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
 from headstart.data.parallel import map_ahead
-from headstart.errors import UnreadableImageError
+from headstart.errors import MissingDecoderError, UnreadableImageError
 from headstart.progress import Progress
 from headstart.runtime.images import deepest_value, measure, read_image
 from headstart.storage import cache_dir
@@ -140,6 +140,9 @@ def _look(path: Path, cache: ImageCache | None) -> tuple[Scanned, ImageArray | N
             read_image(content, at_least=PROOF_SIZE)
             return Scanned(key, None, white, frame), None
         return Scanned(key, frame=frame), cache.decode(content)
+    except MissingDecoderError as error:
+        # Not remembered: it may be installed next time.
+        return Scanned("", str(error)), None
     except UnreadableImageError as error:
         return Scanned(key, str(error)), None
 

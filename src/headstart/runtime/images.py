@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from headstart.errors import UnreadableImageError
+from headstart.errors import MissingDecoderError, UnreadableImageError
 from headstart.types import Frame, ImageArray, Size
 
 EXTENSIONS = frozenset(
@@ -200,7 +200,7 @@ def _opened(source: str | Path | bytes) -> Image.Image:
     try:
         import pi_heif
     except ModuleNotFoundError as error:
-        raise UnreadableImageError(
+        raise MissingDecoderError(
             'is HEIC, which needs the extra heic: pip install "headstart[heic]"'
         ) from error
     pi_heif.register_heif_opener()
