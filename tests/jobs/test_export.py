@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ import pytest
 from onnx import numpy_helper
 
 import headstart
-from exporting.tiny import write_tiny_model
+from exporting.tiny import tiny_backbone, write_tiny_model
 from headstart.cli.main import run
 from headstart.data.fingerprints import fingerprint
 from headstart.errors import ConfigError, DataError
 from headstart.exporting.formats import export_format
 from headstart.exporting.formats.protocol import Source
+from headstart.models.backbones import Backbone
 from headstart.tasks.classification.spec import ClassSchema
 from pictures import KINDS, write_class_folders
 
@@ -42,6 +43,17 @@ def write_model(folder: Path, seen: Mapping[str, tuple[str, ...]] | None = None)
     targets = [0, 1, 2]
     write_tiny_model(folder, "classification", schema, targets, calibration=calibration, seen=seen)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backbone of the models here is none that has a name."""
+
+    def load_backbones(names: Sequence[str], **_: object) -> Backbone:
+        assert list(names) == ["tiny"]
+        return tiny_backbone(depth=6)
+
+    monkeypatch.setattr("headstart.exporting.rebuild.load_backbones", load_backbones)
 
 
 @pytest.fixture
