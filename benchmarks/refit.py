@@ -20,8 +20,9 @@ from runner.figures import Figures
 
 from headstart import tasks
 from headstart.data.store import ArrayStore
-from headstart.models.heads import PooledLinear
+from headstart.models.heads import PooledHead
 from headstart.tasks.classification.spec import ClassSchema
+from headstart.tasks.learning import HeadOptions
 from headstart.types import Stage
 
 CLASSES, CHANNELS = 10, 1280
@@ -70,7 +71,7 @@ def measure(folder: Path, targets: list[int], figures: Figures) -> None:
     features = features.astype(np.float32)
     read = time.perf_counter()
     schema = ClassSchema(classes=tuple(f"class-{number}" for number in range(CLASSES)))
-    head = PooledLinear([Stage(CHANNELS, 32)], CLASSES, 0.0)
+    head = PooledHead([Stage(CHANNELS, 32)], CLASSES, HeadOptions())
     tasks.learner("classification").initialise(head, features[None], targets, schema)
     fitted = time.perf_counter()
     weights = head.linear.weight.detach().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -18,6 +19,14 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize(
+    "program", sorted(path.stem for path in Path(growth.__file__).parent.glob("*.py"))
+)
+def test_every_benchmark_can_be_imported(program: str) -> None:
+    """They use insides of the package, and are run by hand only."""
+    assert callable(importlib.import_module(program).main)
 
 
 def test_equal_large_files_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
