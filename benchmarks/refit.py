@@ -75,6 +75,8 @@ def measure(folder: Path, targets: list[int], figures: Figures) -> None:
     tasks.learner("classification").initialise(head, features[None], targets, schema)
     fitted = time.perf_counter()
     weights = head.linear.weight.detach().numpy()
+    features = np.stack([store.get(f"picture-{at}") for at in range(len(targets))])
+    features = features.astype(np.float32)
     found = (features @ weights.T + head.linear.bias.detach().numpy()).argmax(axis=1)
     figures.add("read stored features", read - start, "s", ".2f")
     figures.add("head refit", fitted - read, "s", ".2f")

@@ -482,7 +482,7 @@ def test_the_convex_start_lowers_the_loss_and_repeats_exactly(case: Case) -> Non
 
     def start() -> Head:
         head = reduced_head(case, case.targets).eval()
-        case.learner.initialise(head, features, case.targets, case.schema)
+        case.learner.initialise(head, features.copy(), case.targets, case.schema)
         return head
 
     new = reduced_head(case, case.targets).eval()
@@ -504,7 +504,7 @@ def test_the_convex_start_takes_few_or_equal_targets(case: Case, count: int) -> 
     targets = [case.targets[0]] * count
     features = np.random.default_rng(1).normal(size=(3, count, CHANNELS)).astype(np.float32)
     head = reduced_head(case, targets)
-    case.learner.initialise(head, features, targets, case.schema)
+    case.learner.initialise(head, features.copy(), targets, case.schema)
     assert all(torch.isfinite(tensor).all() for tensor in head.state_dict().values())
 
 

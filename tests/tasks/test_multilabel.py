@@ -784,7 +784,7 @@ def test_the_convex_start_separates_what_can_be_separated() -> None:
     truth[:10, 0] = -1
     features[:, :10, 0] = 100
     start = head(truth.tolist())
-    LEARNER.initialise(start, features, [tuple(row) for row in truth.tolist()], SCHEMA)
+    LEARNER.initialise(start, features.copy(), [tuple(row) for row in truth.tolist()], SCHEMA)
     with torch.inference_mode():
         raw = start.predict(torch.from_numpy(features[0]))
     guess = (raw > 0).numpy()
@@ -800,7 +800,7 @@ def test_the_convex_start_takes_few_or_equal_targets(count: int) -> None:
     features = np.random.default_rng(1).normal(size=(3, count, CHANNELS)).astype(np.float32)
     start = head(targets)
     before = start.linear.bias.detach().clone()
-    LEARNER.initialise(start, features, targets, SCHEMA)
+    LEARNER.initialise(start, features.copy(), targets, SCHEMA)
     assert torch.equal(start.linear.bias, before)
     assert torch.isfinite(before).all()
     assert not start.linear.weight.any()

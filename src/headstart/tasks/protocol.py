@@ -328,7 +328,7 @@ class TaskLearner(Protocol):
 
         Args:
             head: made by ``head``; changed in place.
-            features: what ``head.reduce`` gives, (views, n, channels); the plain views first.
+            features: of ``head.reduce``, (views, n, channels), plain views first; may be changed.
             targets: of the n training pictures.
             schema: of the training data.
         """

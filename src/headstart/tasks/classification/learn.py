@@ -8,13 +8,13 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
 
 from headstart.models.heads import Head, PooledHead, mean_and_error
 from headstart.tasks.classification.spec import ClassSchema
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
+from headstart.tasks.logistic import fit_logistic
 from headstart.tasks.protocol import TaskLearner
 from headstart.types import Stage
 
@@ -75,9 +75,8 @@ class ClassificationLearner(TaskLearner):
         present = np.unique(targets)
         if len(present) < 2:
             return
-        model = LogisticRegression(C=INVERSE_PENALTY / views, max_iter=300, tol=1e-3)
-        model.fit(features.reshape(-1, features.shape[2]), np.tile(targets, views))
-        weights, biases = model.coef_, model.intercept_
+        rows = features.reshape(-1, features.shape[2])
+        weights, biases = fit_logistic(rows, np.tile(targets, views), INVERSE_PENALTY / views)
         if len(present) == 2:
             # Of two classes scikit-learn gives the difference of the logits.
             weights, biases = np.concatenate([-weights, weights]), np.concatenate([-biases, biases])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional
 
 from headstart.models.heads import Head, PooledHead
 from headstart.tasks.learning import HeadOptions, Objective, Placed, TaskDefaults
+from headstart.tasks.logistic import fit_logistic
 from headstart.tasks.multilabel.parsing import LabelSchema
 from headstart.tasks.multilabel.precision import (
     Ranking,
@@ -121,14 +119,11 @@ class MultilabelLearner(TaskLearner):
         for index in np.flatnonzero(has_both(truth)):
             known = truth[:, index] >= 0
             seen = features[:, known].reshape(-1, features.shape[2])
-            model = LogisticRegression(C=INVERSE_PENALTY / views, max_iter=300, tol=1e-3)
-            with warnings.catch_warnings():
-                # Training goes on from here: it need not be the optimum.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(seen, np.tile(truth[known, index], views))
+            labels = np.tile(truth[known, index], views)
+            weights, biases = fit_logistic(seen, labels, INVERSE_PENALTY / views)
             with torch.no_grad():
-                linear.weight[index] = torch.from_numpy(model.coef_[0]).float()
-                linear.bias[index] = float(model.intercept_[0])
+                linear.weight[index] = torch.from_numpy(weights[0]).float()
+                linear.bias[index] = float(biases[0])
 
     def encode(self, target: Target, placed: Placed | None, schema: LabelSchema) -> torch.Tensor:
         """1, 0 or -1 (unknown) for each class: (classes,), float32."""
