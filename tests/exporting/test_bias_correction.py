@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +15,10 @@ from torch import nn
 from exporting.samples import Sample, make_sample
 from exporting.tiny import random_inputs
 from headstart.exporting.bias_correction import BATCH, correct_biases
-from headstart.exporting.graph import Deployed
+from headstart.exporting.formats import export_format
+from headstart.exporting.graph import Deployed, export_graph
+from headstart.exporting.metadata import export_metadata
+from headstart.runtime.backends.onnx import OnnxBackend
 
 PICTURES = list(random_inputs(BATCH + 3, seed=5))
 
@@ -119,3 +125,28 @@ def test_without_pictures_nothing_changes(sample: Sample) -> None:
     state = correct_biases(network, [], last=True).state_dict()
     assert state.keys() == before.keys()
     assert all(torch.equal(state[key], value) for key, value in before.items())
+
+
+@pytest.mark.parametrize(("name", "precision"), [("onnx", "int8"), ("litert", "dynamic")])
+def test_files_are_made_from_corrected_biases(
+    sample: Sample, network: Deployed, tmp_path: Path, name: str, precision: str
+) -> None:
+    """Of a network whose weights are all rounded away, the file keeps the means."""
+    found = export_format(name)
+    for module in found.modules[precision]:
+        pytest.importorskip(module)
+    description = sample.description
+    graph = export_graph(network, description.outputs, description.preprocess.size)
+    source = dataclasses.replace(
+        sample.source,
+        graph=graph.SerializeToString(),
+        deployed=lambda: copy.deepcopy(network),
+        calibration=PICTURES,
+    )
+    path = tmp_path / f"model{found.suffix}"
+    found.convert(source, precision, path, export_metadata(description, found, precision))
+    batch = np.stack(PICTURES)
+    wanted = OnnxBackend(source.graph).run(batch)["unknown_score"]
+    shift = np.abs((found.open(path).run(batch)["unknown_score"] - wanted).mean())
+    # Rounded activations are left: 0.0008 with ONNX. Without corrections: 0.0033 and 0.0082.
+    assert shift < 0.0016

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from headstart.exporting.graph import Deployed
+from headstart.training.rounding import weight_rounding
 from headstart.types import ImageArray
 
 PICTURES = 64
@@ -26,9 +27,8 @@ def correct_biases(deployed: Deployed, pictures: Sequence[ImageArray], *, last: 
     Rounded weights shift the mean of a channel, most where few weights are summed (depthwise
     convolutions). The shift is measured on pictures and taken from the bias: bias correction, M.
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV
-    2019, section 4.2. Weights stay in float32: the converter rounds them, for each output channel
-    and symmetrically, as assumed here. Folding a normalisation layer into a convolution scales
-    channel and grid alike.
+    2019, section 4.2. Weights stay in float32: the converter rounds them, as ``weight_rounding``
+    does.
 
     Args:
         deployed: in evaluation mode; changed.
@@ -45,7 +45,7 @@ def correct_biases(deployed: Deployed, pictures: Sequence[ImageArray], *, last: 
         if not isinstance(layer, Layer):
             raise TypeError(f"hooked to a {type(layer).__name__}")
         exact = layer.weight.data
-        layer.weight.data = _rounded(exact)
+        layer.weight.data = weight_rounding()(exact)
         try:
             # Not the layer itself, whose hooks would be called again.
             shift = layer.forward(*inputs) - output
@@ -85,12 +85,4 @@ class _Mean:
     @property
     def value(self) -> torch.Tensor:
         """(channels,), float32."""
-        return (self._sum / self._count).clone()
-
-
-def _rounded(weight: torch.Tensor) -> torch.Tensor:
-    """Weights as they are with 8 bits for each output channel, symmetric."""
-    largest = weight.abs().flatten(1).amax(dim=1)
-    scale = largest.clamp(min=torch.finfo(torch.float32).tiny) / 127
-    zero = torch.zeros_like(scale, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
+        return self._sum / self._count

@@ -12,16 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-FOLDS = 5
-"""Pictures of each label, and groups, that there must be at least."""
-
-PENALTY = 0.01
-"""Inverse strength of the head's L2 penalty: a weaker one would fit the wrong labels."""
+from headstart.tasks.logistic import out_of_fold_probabilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +42,11 @@ class SecondOpinion:
 
         Args:
             features: (n, channels).
-            labels: (n,), from 0 on; each has ``FOLDS`` pictures or more.
-            groups: (n,): pictures of one group are never on both sides of a fold.
-            seed: of the folds.
+            labels: (n,), from 0 on.
+            groups: (n,).
+            seed: see ``out_of_fold_probabilities``.
         """
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=PENALTY, max_iter=1000))
-        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        probabilities = cross_val_predict(
-            model, features, labels, groups=groups, cv=folds, method="predict_proba"
-        )
+        probabilities = out_of_fold_probabilities(features, labels, groups, seed)
         quality = get_label_quality_scores(labels, probabilities, method="normalized_margin")
         return cls(probabilities, quality, find_label_issues(labels, probabilities, n_jobs=1))
 

@@ -50,7 +50,7 @@ def rounded(rest: Rest, batches: DataLoader[Batch]) -> Iterator[None]:
         for layer, rounding in zip(layers, roundings, strict=True):
             rounding.enable_fake_quant()
             rounding.disable_observer()
-            parametrize.register_parametrization(layer, "weight", _weight_rounding())
+            parametrize.register_parametrization(layer, "weight", weight_rounding())
         yield
     finally:
         for hook in hooks:
@@ -72,7 +72,8 @@ def _rounding(**options: Any) -> FakeQuantize:
     return found
 
 
-def _weight_rounding() -> FakeQuantize:
+def weight_rounding() -> FakeQuantize:
+    """Rounds weights as int8 files hold them: 8 bits for each output channel, symmetric."""
     return _rounding(
         observer=PerChannelMinMaxObserver,
         quant_min=-127,

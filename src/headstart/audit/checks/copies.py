@@ -23,7 +23,6 @@ WITHIN = 0.8
 FRAMES = 2.5
 """Pictures with a near-duplicate that each beginning must have on average."""
 
-
 COMMON = 0.1
 """Share of the pictures with a near-duplicate from which on it may be the way they are taken."""
 

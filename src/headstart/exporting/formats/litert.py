@@ -48,7 +48,8 @@ class LiteRtFormat(Format):
     ) -> None:
         """Converts the network itself, quantises, and packs the metadata last."""
         with _quiet():
-            model = self._float(source, corrected=precision in CORRECTED)
+            corrected = precision in CORRECTED and bool(source.calibration)
+            model = self._float(source, corrected=corrected)
             if precision == "fp16":
                 model = to_float16_weights(model)
             elif precision == "dynamic":

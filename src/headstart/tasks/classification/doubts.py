@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from headstart.errors import DataError
 from headstart.tasks.inspection import Doubt
-from headstart.tasks.label_doubts import FOLDS, SecondOpinion
+from headstart.tasks.label_doubts import SecondOpinion
+from headstart.tasks.logistic import FOLDS
 
 
 def label_doubts(

@@ -7,18 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from headstart.tasks import metrics
 from headstart.tasks.classification.spec import ClassSchema
 from headstart.tasks.inspection import Doubt
+from headstart.tasks.logistic import FOLDS, out_of_fold_probabilities
 from headstart.tasks.protocol import Calibration, TaskScorer
 from headstart.types import Finding, Metric, Outputs, Record
 
-FOLDS = 5
 VALIDATION_COVERAGE = 0.95
 """Share of the validation pictures that the threshold of ``unknown`` lets pass."""
 LOG_TEMPERATURE_SPREAD = 0.5
@@ -141,10 +137,9 @@ class ClassificationScorer(TaskScorer):
         counts = np.bincount(truth, minlength=len(schema.classes))
         if counts[counts > 0].min() < FOLDS or groups.max() + 1 < FOLDS:
             return None
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-        folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-        guess = cross_val_predict(model, features, truth, groups=groups, cv=folds)
-        correct = guess == truth
+        _, labels = np.unique(truth, return_inverse=True)
+        chances = out_of_fold_probabilities(features, labels, groups, seed)
+        correct = chances.argmax(axis=1) == labels
         if metrics.has_groups(records):
             return "accuracy", metrics.bootstrap(lambda at: float(correct[at].mean()), records)
         return "accuracy", metrics.proportion(correct)
