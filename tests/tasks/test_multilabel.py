@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from headstart.config import DatasetOptions
 from headstart.errors import ConfigError, DataError
-from headstart.models.heads import PooledHead, Stage
+from headstart.models.heads import LseHead, PooledHead, Stage
 from headstart.tasks.learning import HeadOptions, Objective
 from headstart.tasks.multilabel import score as score_module
 from headstart.tasks.multilabel.learn import LEARNER, asymmetric
@@ -704,6 +704,16 @@ def test_the_head_starts_at_the_prevalence() -> None:
     # (3 + 1/2) / (99 + 1); nothing known: 1/2; 0.5 / 100 is held at 1 %.
     torch.testing.assert_close(bias, torch.logit(torch.tensor([0.035, 0.5, 0.01])))
     assert torch.isfinite(head([]).linear.bias).all()
+
+
+def test_by_default_every_position_is_asked_and_starts_at_the_prevalence() -> None:
+    kind, *others = LEARNER.defaults(SCHEMA).heads
+    assert (kind, others) == ("lse", ["linear", "mlp"])
+    made = LEARNER.head(STAGES, SCHEMA, [(1, 0, 1)] * 3, HeadOptions("lse"))
+    assert isinstance(made, LseHead)
+    raw = made.eval()(tuple(torch.rand(2, stage.channels, 2, 2) for stage in STAGES))
+    start = torch.logit(torch.tensor([0.875, 0.125, 0.875]))
+    torch.testing.assert_close(raw, start.expand(2, 3))
 
 
 def test_encoding_keeps_the_unknown() -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from headstart.data.loader import EpochOrder, Item
+from headstart.models.heads import LseHead
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.tasks.learning import HeadOptions
@@ -364,6 +365,18 @@ def test_a_small_network_as_head_trains_without_a_convex_start(
     after = network.head.state_dict()
     learned = [name for name in before if not torch.equal(before[name], after[name])]
     assert {"predict.2.weight", "predict.4.running_mean", "predict.6.weight"} <= set(learned)
+
+
+def test_a_head_that_takes_whole_maps_is_summed_up_for_cross_validation(
+    small: Small, tmp_path: Path
+) -> None:
+    pooled = small.phases(tmp_path / "pooled", small.network()).pretrained_features()
+    network = small.network()
+    network.head = LseHead(network.backbone.outputs, 2, 0.0)
+    found = small.phases(tmp_path / "whole", network).pretrained_features()
+    assert pooled is not None
+    assert found is not None
+    np.testing.assert_allclose(found, pooled, rtol=1e-3, atol=1e-3)
 
 
 def test_all_states_are_kept_where_asked(small: Small, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def test_everything_that_was_left_open_is_filled_in() -> None:
     assert config.image_size == (288, 288)
     assert (config.resize, config.augment, config.flip) == ("crop", "standard", "horizontal")
     assert config.dropout == 0.5
+    assert config.head == "linear"
     kept = settled("classification", None, augment="strong", flip="none", batch_size=5, dropout=0)
     assert kept.dropout == 0
     assert (kept.augment, kept.flip, kept.batch_size) == ("strong", "none", 5)
@@ -39,6 +40,7 @@ def test_everything_that_was_left_open_is_filled_in() -> None:
         ("classification", None, {"cutmix": 1.0}, "--cutmix must be 0, got 1.0"),
         ("keypoints", POINTS, {"cutmix": 1.0, "strategy": "full"}, "--cutmix must be 0, got 1.0"),
         ("keypoints", POINTS, {"head": "mlp"}, "--head must be linear, got 'mlp'"),
+        ("classification", None, {"head": "lse"}, "--head must be linear or mlp, got 'lse'"),
         ("keypoints", POINTS, {"flip": "both"}, "--flip must be none, got 'both'"),
         ("keypoints", POINTS, {"backbone": "a,b"}, "--backbone must be one network, got 'a,b'"),
         (

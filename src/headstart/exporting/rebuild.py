@@ -18,8 +18,6 @@ from headstart.models.several import load_backbones
 from headstart.runtime.model_folder import WEIGHTS, ModelDescription, checked_bytes
 from headstart.tasks.learning import HeadOptions
 
-HEADS = (HeadOptions("linear"), HeadOptions("mlp"))
-
 
 def rebuild(folder: Path, description: ModelDescription) -> Deployed:
     """The network that a model folder holds: float32, evaluation mode, calibrated.
@@ -48,8 +46,8 @@ def with_state(
     """
     learner = tasks.learner(description.task)
     # ``model.json`` does not say which head it is: its tensors do.
-    for options in HEADS:
-        head = learner.head(backbone.outputs, description.schema, [], options)
+    for kind in learner.defaults(description.schema).heads:
+        head = learner.head(backbone.outputs, description.schema, [], HeadOptions(kind))
         if not isinstance(head, Head):
             raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")
         network = Network(backbone, head)

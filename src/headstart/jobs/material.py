@@ -264,7 +264,7 @@ def _build(
     learner = tasks.learner(manifest.task)
     torch.manual_seed(seed_from("head", config.seed))
     targets = [record.target for record in manifest.on("train")]
-    options = HeadOptions(config.head, settled(config.dropout))
+    options = HeadOptions(settled(config.head), settled(config.dropout))
     head = learner.head(backbone.outputs, manifest.schema, targets, options)
     if not isinstance(head, Head):
         raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +13,9 @@ from headstart.types import Stage
 
 HIDDEN = 128
 """Units of the hidden layer of the head ``mlp``."""
+
+SHARPNESS = 10.0
+"""Of log-sum-exp pooling, between the mean (0) and the maximum of all positions."""
 
 Maps = tuple[torch.Tensor, ...]
 """Feature maps (n, channels, height, width), from early to late."""
@@ -24,14 +28,21 @@ class Head(nn.Module):
         taps: the stages whose maps it takes, in rising order; later stages are never run.
         reduce: parameter-free, from the maps of the taps to one small tensor a picture; None where
             ``predict`` needs the maps themselves.
+        summary: the same for a simple head to be cross-validated on, where ``reduce`` is None.
         predict: the part that learns.
         convex: whether the best weights of ``predict`` are the solution of a convex problem.
     """
 
     taps: tuple[int, ...]
     reduce: nn.Module | None
+    summary: nn.Module | None
     predict: nn.Module
     convex: bool = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        # As an attribute of the class it would hide the module that a head sets.
+        self.summary = None
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Raw outputs of the maps of the taps."""
@@ -85,11 +96,7 @@ class PooledHead(Head):
                 nn.BatchNorm1d(HIDDEN),
             ]
             features = HIDDEN
-        linear = nn.Linear(features, outputs)
-        # Zero weights start at the prior instead of at noise: with few pictures the noise of a
-        # random start is still visible after training.
-        nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)
+        linear = _from_zero(nn.Linear(features, outputs))
         self.predict = nn.Sequential(*hidden, nn.Dropout(options.dropout), linear)
 
     @property
@@ -99,6 +106,84 @@ class PooledHead(Head):
         if not isinstance(layer, nn.Linear):
             raise TypeError(f"expected a linear layer, got {type(layer).__name__}")
         return layer
+
+
+class LogSumExp(nn.Module):
+    """Log of the mean exponential over the positions: (n, c, h, w) to (n, c).
+
+    Smooth, near the maximum: one position that is sure is enough, and others learn, too.
+
+    Args:
+        sharpness: 0 would be the mean, infinity the maximum.
+    """
+
+    def __init__(self, sharpness: float = SHARPNESS) -> None:
+        super().__init__()
+        self.sharpness = sharpness
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """Written out, because not every format that is exported to has it as one operation."""
+        flat = logits.float().flatten(2)
+        highest = flat.amax(dim=2, keepdim=True)
+        mean = torch.exp(self.sharpness * (flat - highest)).mean(dim=2)
+        return highest[:, :, 0] + torch.log(mean) / self.sharpness
+
+
+class LseHead(Head):
+    """A logit of each output at each position, pooled by log-sum-exp: raw outputs (n, outputs).
+
+    What is small fills few positions and is lost in the mean over all of them. P. O. Pinheiro and
+    R. Collobert, From image-level to pixel-level labeling with convolutional networks, CVPR 2015.
+
+    Args:
+        stages: of the backbone; the last one's map is taken.
+        outputs: raw outputs a picture.
+        dropout: probability of dropping a channel.
+    """
+
+    def __init__(self, stages: Sequence[Stage], outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.taps = (len(stages) - 1,)
+        self.reduce = None
+        self.summary = PoolLast()
+        channels = stages[-1].channels
+        self.predict = nn.Sequential(
+            TakeLast(),
+            nn.BatchNorm2d(channels),
+            nn.Dropout2d(dropout),
+            _from_zero(nn.Conv2d(channels, outputs, 1)),
+            LogSumExp(),
+        )
+
+    @property
+    def linear(self) -> nn.Conv2d:
+        """The layer with the logits of every position."""
+        *_, layer, _ = self.predict.children()
+        if not isinstance(layer, nn.Conv2d):
+            raise TypeError(f"expected a convolution, got {type(layer).__name__}")
+        return layer
+
+
+class TakeLast(nn.Module):
+    """The last of several maps, in float32: stored maps are float16."""
+
+    def forward(self, maps: Maps) -> torch.Tensor:
+        """Leaves it as it is."""
+        return maps[-1].float()
+
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+def _from_zero(layer: Layer) -> Layer:
+    """Starts at the prior instead of at noise.
+
+    With few pictures the noise of a random start is still visible after training.
+    """
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 def mean_and_error(values: torch.Tensor) -> tuple[float, float]:

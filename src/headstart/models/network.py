@@ -97,9 +97,10 @@ class Rest(nn.Module):
         """What the learning part of the head takes, where the head reduces its maps."""
         if self.reduced:
             return maps[-1].float()
-        if self.head.reduce is None:
+        reduce = self.head.reduce or self.head.summary
+        if reduce is None:
             raise TypeError(f"{type(self.head).__name__} does not reduce its maps")
-        reduced: torch.Tensor = self.head.reduce(self._tapped(maps))
+        reduced: torch.Tensor = reduce(self._tapped(maps))
         return reduced
 
     def _tapped(self, maps: Maps) -> Maps:

@@ -10,6 +10,8 @@ from headstart.types import Size
 if TYPE_CHECKING:
     import torch
 
+HeadKind = Literal["linear", "mlp", "lse"]
+
 
 @dataclasses.dataclass(frozen=True)
 class TaskDefaults:
@@ -33,6 +35,7 @@ class TaskDefaults:
         augment: how far views are from the picture; ``standard`` may cut away most of it.
         may_mirror: whether a mirrored picture means the same, or what changes in it is known.
         pooled: whether the head takes features that are pooled over the picture.
+        heads: kinds that the person can choose from; the first is the default.
     """
 
     image_size: Size | None = (224, 224)
@@ -50,6 +53,7 @@ class TaskDefaults:
     augment: Literal["light", "standard"] = "standard"
     may_mirror: bool = True
     pooled: bool = True
+    heads: tuple[HeadKind, ...] = ("linear", "mlp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +89,10 @@ class HeadOptions:
     """What the person chose about the head.
 
     Attributes:
-        kind: ``linear``, or ``mlp`` with one hidden layer, where features are pooled.
+        kind: one of the task's ``heads``: ``linear``, ``mlp`` with one hidden layer, or ``lse``,
+            which pools what every position says instead of what it is.
         dropout: probability of dropping a feature.
     """
 
-    kind: Literal["linear", "mlp"] = "linear"
+    kind: HeadKind = "linear"
     dropout: float = 0.0

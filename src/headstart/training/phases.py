@@ -86,13 +86,15 @@ class Phases:
         _, self._rest = network.split(plan.split_stage)
         train, val = manifest.on("train"), manifest.on("val")
         self._targets: Sequence[Any] = [record.target for record in train]
-        train_views = ViewSamples(views, train, self._encoded(train))
-        val_views = ViewSamples(views, val, self._encoded(val))
+        self._views = (
+            ViewSamples(views, train, self._encoded(train)),
+            ViewSamples(views, val, self._encoded(val)),
+        )
         self._data = PhaseData(
-            train=train_views,
+            train=self._views[0],
             n_train=len(train),
             views=plan.views + 1,
-            val=val_views,
+            val=self._views[1],
             n_val=len(val),
             weights=_balance(manifest, train) if config.sampler == "balanced" else None,
         )
@@ -101,10 +103,7 @@ class Phases:
         if network.head.reduce is not None:
             # Before anything has trained: the same in every session of the run.
             seen = min(plan.views + 1, LIVE_HEAD_VIEWS) if plan.live else plan.views + 1
-            self._features = (
-                ReducedSamples(train_views, self._rest, len(train), seen),
-                ReducedSamples(val_views, self._rest, len(val), 1),
-            )
+            self._features = self._reduced(seen)
 
     def _encoded(self, records: Sequence[Record]) -> torch.Tensor | None:
         """Targets as one tensor (n, ...), where they do not depend on the view."""
@@ -119,9 +118,20 @@ class Phases:
         They come from the pretrained backbone, whatever was trained since. None where the head
         takes whole maps.
         """
-        if self._features is None:
+        found = self._features
+        if found is None and self._network.head.summary is not None:
+            found = self._reduced(views=1)
+        if found is None:
             return None
-        return np.concatenate([samples.by_view(1)[0] for samples in self._features])
+        return np.concatenate([samples.by_view(1)[0] for samples in found])
+
+    def _reduced(self, views: int) -> tuple[ReducedSamples, ReducedSamples]:
+        """Reduced features of some views of the training pictures, and of validation pictures."""
+        train, val = self._views
+        return (
+            ReducedSamples(train, self._rest, self._data.n_train, views),
+            ReducedSamples(val, self._rest, self._data.n_val, 1),
+        )
 
     def train(self, progress: Progress) -> None:
         """Runs all phases, or what is left of them; the network holds the result."""

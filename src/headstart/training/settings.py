@@ -73,6 +73,7 @@ def settle(
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
         "label_smoothing": defaults.label_smoothing,
+        "head": defaults.heads[0],
         "dropout": defaults.dropout,
         "augment": defaults.augment,
         "flip": "horizontal" if defaults.may_mirror else "none",
@@ -91,10 +92,8 @@ def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: Tas
             f"--backbone must be one network, got {config.backbone!r}: this task's head needs to "
             "know where things are, and what several give is pooled over the picture"
         )
-    if config.head == "mlp" and not defaults.pooled:
-        problems.append(
-            "--head must be linear, got 'mlp': this task's head needs to know where things are"
-        )
+    if config.head is not None and config.head not in defaults.heads:
+        problems.append(f"--head must be {' or '.join(defaults.heads)}, got {config.head!r}")
     if config.cutmix and (config.strategy != "full" or learner.moves(schema)):
         problems.append(
             f"--cutmix must be 0, got {config.cutmix}: it cuts pictures, which needs --strategy "

@@ -73,6 +73,7 @@ class KeypointsLearner(TaskLearner):
             batch_size=16,
             label_smoothing=0.0,
             pooled=False,
+            heads=("linear",),
             may_mirror=bool(schema.skeleton.flip_pairs),
         )
 

@@ -132,6 +132,7 @@ class RegressionLearner(TaskLearner):
             view_budget=12_000,
             freeze_epochs=0,
             pooled=False,
+            heads=("linear",),
             may_mirror=bool(schema.skeleton.flip_pairs),
         )
 

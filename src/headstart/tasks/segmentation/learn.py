@@ -54,6 +54,7 @@ class SegmentationLearner(TaskLearner):
             batch_size=8,
             label_smoothing=0.0,
             pooled=False,
+            heads=("linear",),
         )
 
     def moves(self, schema: MaskSchema) -> bool:
