@@ -28,21 +28,19 @@ class Head(nn.Module):
         taps: the stages whose maps it takes, in rising order; later stages are never run.
         reduce: parameter-free, from the maps of the taps to one small tensor a picture; None where
             ``predict`` needs the maps themselves.
-        summary: the same for a simple head to be cross-validated on, where ``reduce`` is None.
         predict: the part that learns.
         convex: whether the best weights of ``predict`` are the solution of a convex problem.
     """
 
     taps: tuple[int, ...]
     reduce: nn.Module | None
-    summary: nn.Module | None
     predict: nn.Module
     convex: bool = False
 
-    def __init__(self) -> None:
-        super().__init__()
-        # As an attribute of the class it would hide the module that a head sets.
-        self.summary = None
+    @property
+    def summary(self) -> nn.Module | None:
+        """Like ``reduce``, for a simple head to be cross-validated on; None where nothing fits."""
+        return self.reduce
 
     def forward(self, maps: Maps) -> torch.Tensor:
         """Raw outputs of the maps of the taps."""
@@ -145,7 +143,6 @@ class LseHead(Head):
         super().__init__()
         self.taps = (len(stages) - 1,)
         self.reduce = None
-        self.summary = PoolLast()
         channels = stages[-1].channels
         self.predict = nn.Sequential(
             TakeLast(),
@@ -154,6 +151,11 @@ class LseHead(Head):
             _from_zero(nn.Conv2d(channels, outputs, 1)),
             LogSumExp(),
         )
+
+    @property
+    def summary(self) -> nn.Module:
+        """The mean over the positions, as the pooled heads take it."""
+        return PoolLast()
 
     @property
     def linear(self) -> nn.Conv2d:

@@ -94,13 +94,13 @@ class Rest(nn.Module):
         return Rest(list(self.stages), self.start, self.head, reduced=self.reduced, frozen=True)
 
     def reduced_features(self, maps: Maps) -> torch.Tensor:
-        """What the learning part of the head takes, where the head reduces its maps."""
+        """The head's summary of the maps, which its learning part takes where it reduces them."""
         if self.reduced:
             return maps[-1].float()
-        reduce = self.head.reduce or self.head.summary
-        if reduce is None:
+        summary = self.head.summary
+        if summary is None:
             raise TypeError(f"{type(self.head).__name__} does not reduce its maps")
-        reduced: torch.Tensor = reduce(self._tapped(maps))
+        reduced: torch.Tensor = summary(self._tapped(maps))
         return reduced
 
     def _tapped(self, maps: Maps) -> Maps:

@@ -85,7 +85,7 @@ class StoredViews:
 
     def vectors(self, rest: Rest) -> ArrayStore:
         """Where ``rest.reduced_features`` of these views is kept, for the weights it has now."""
-        reduction = type(rest.head.reduce or rest.head.summary).__name__
+        reduction = type(rest.head.summary).__name__
         space = content_key(self._space, state_key(rest.stages), reduction)
         return ArrayStore(
             self._folder / f"vectors-{space}", {**self._description, "kind": "vectors"}

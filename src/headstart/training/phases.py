@@ -116,13 +116,11 @@ class Phases:
         """Reduced features (n, channels) of the plain views of training and validation pictures.
 
         They come from the pretrained backbone, whatever was trained since. None where the head
-        takes whole maps.
+        has no summary.
         """
-        found = self._features
-        if found is None and self._network.head.summary is not None:
-            found = self._reduced(views=1)
-        if found is None:
+        if self._network.head.summary is None:
             return None
+        found = self._features or self._reduced(views=1)
         return np.concatenate([samples.by_view(1)[0] for samples in found])
 
     def _reduced(self, views: int) -> tuple[ReducedSamples, ReducedSamples]:
