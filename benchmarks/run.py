@@ -4,13 +4,14 @@ Usage: python benchmarks/run.py [DATA] [--only accuracy,cold] [--peers headstart
                                 [--quick] [--smoke]
 
 DATA is a folder with train/ and test/, or a CSV file that names the sides; without it the solar
-cells of the demo are taken, with the demo's settings. Comparisons:
+cells of the demo are taken, where headstart trains for up to ten minutes. Comparisons:
 
   accuracy    accuracy over time, every peer, every seed; where the time goes; memory
   throughput  bulk predict beside its parts, and beside fastai's get_preds
   prefix      storing views beside OpenVINO's own benchmark and its parts
   refit       the head on 10,000 stored features
   cold        predict on one picture from a cold start
+  second      how soon training starts, the first time and with another learning rate
   growth      1,000 to 100,000 generated pictures: time and memory (half an hour)
 
 Results go to benchmarks/results/, tables to docs/reference/benchmarks.md. With --quick every
@@ -43,6 +44,7 @@ from runner.tables import result_text, write_page
 RESULTS = BENCHMARKS / "results"
 PAGE = BENCHMARKS.parent / "docs" / "reference" / "benchmarks.md"
 SOLAR_VIEWS = {"augment": "light", "flip": "both"}
+# The demo trains the last stages alone and takes a third of the time.
 SOLAR_OPTIONS = {
     **SOLAR_VIEWS,
     "image_size": (224, 224),
@@ -351,6 +353,14 @@ def cold(session: Session) -> dict[str, Any]:
     return figures_result(session, "cold", figures)
 
 
+def second(session: Session) -> dict[str, Any]:
+    """See ``second_run.py``."""
+    words = [str(session.data(0)), "--rounds", str(session.arguments.rounds)]
+    figures = Figures()
+    figures.merge(script("second_run", *words))
+    return figures_result(session, f"second-{session.name}", figures)
+
+
 def growth(session: Session) -> dict[str, Any]:
     """See ``growth.py``."""
     words = ["--sizes", session.arguments.sizes, "--work", str(session.work)]
@@ -370,6 +380,7 @@ COMPARISONS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "prefix": prefix,
     "refit": refit,
     "cold": cold,
+    "second": second,
     "growth": growth,
 }
 

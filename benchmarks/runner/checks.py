@@ -111,6 +111,7 @@ def figure_checks(figures: Figures) -> list[Check]:
         ("predict / serial bound", 0.80, False, ".2f"),
         ("memory at the largest / smallest number", 1.3, True, ".2f"),
         ("head refit", 1.0, True, ".2f"),
+        ("second run: training starts after", 3.0, True, ".1f"),
         ("cold predict", 1.0, True, ".2f"),
         ("anonymous memory of cold predict", 200.0, True, ".0f"),
     )

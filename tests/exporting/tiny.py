@@ -119,6 +119,7 @@ def write_folder_of(
         preprocess=Preprocess(TINY_SIZE),
         calibration=calibration,
         backbone=info.name,
+        head=None,
         outputs=tasks.spec(task).outputs,
         seen=seen,
         files={},

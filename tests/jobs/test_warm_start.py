@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from headstart.jobs.warm_start import (
     adopt,
     read_start,
     with_its_backbone,
+    with_its_head,
     without_leaks,
 )
 from headstart.models.network import Network
@@ -111,7 +113,7 @@ def test_another_task_another_backbone_and_a_damaged_model_are_refused(
 def start(train: Sequence[str], val: Sequence[str]) -> WarmStart:
     seen = {"train": tuple(train), "val": tuple(val)}
     known = ModelDescription(
-        "classification", None, Preprocess((64, 64)), {}, "any", (), seen, {}, {}
+        "classification", None, Preprocess((64, 64)), {}, "any", None, (), seen, {}, {}
     )
     return WarmStart(Path("old"), known, {}, "")
 
@@ -143,6 +145,23 @@ def test_the_backbone_of_the_model_is_taken_unless_one_is_named(first: TrainResu
     other = TrainConfig(data=Path("x"), start_from=first.model, backbone="other")
     with pytest.raises(ConfigError, match=r"--backbone must be efficientnet_lite0"):
         read_start(with_its_backbone(other))
+
+
+def test_the_head_of_the_model_is_taken_unless_one_is_named(
+    first: TrainResult, tmp_path: Path
+) -> None:
+    config = TrainConfig(data=Path("x"), start_from=first.model)
+    assert with_its_head(config, "classification").head == "linear"
+    other = shutil.copytree(first.model, tmp_path / "other")
+    found = json.loads((other / "model.json").read_text())
+    for written, named, expected in (("mlp", None, "mlp"), ("mlp", "linear", "linear")):
+        (other / "model.json").write_text(json.dumps({**found, "head": written}))
+        config = TrainConfig.model_validate({"data": "x", "start_from": other, "head": named})
+        assert with_its_head(config, "classification").head == expected
+    del found["head"]
+    (other / "model.json").write_text(json.dumps(found))
+    config = TrainConfig(data=Path("x"), start_from=other)
+    assert with_its_head(config, "classification").head is None
 
 
 def test_a_run_without_leaks_can_be_resumed(

@@ -63,6 +63,7 @@ def folder(tmp_path: Path) -> Path:
         preprocess=PREPROCESS,
         calibration={"unknown_threshold": 4.0},
         backbone="none",
+        head="linear",
         outputs=("probabilities", "unknown_score"),
         seen={"train": ("f1", "f2"), "val": ("f3",)},
         files={model_folder.GRAPH: hashlib.sha256(content).hexdigest()},

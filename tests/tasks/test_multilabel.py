@@ -16,15 +16,16 @@ from sklearn import metrics as sklearn_metrics
 from torch.nn import functional
 
 from headstart.config import DatasetOptions
-from headstart.errors import ConfigError, DataError
+from headstart.errors import DataError
 from headstart.models.heads import LseHead, PooledHead, Stage
 from headstart.tasks.learning import HeadOptions, Objective
 from headstart.tasks.multilabel import score as score_module
 from headstart.tasks.multilabel.learn import LEARNER, asymmetric
 from headstart.tasks.multilabel.parsing import LabelSchema, detect_separator
 from headstart.tasks.multilabel.precision import Ranking, ranked_classes, weights_of
-from headstart.tasks.multilabel.score import SCORER, best_threshold, parse_aim
+from headstart.tasks.multilabel.score import SCORER
 from headstart.tasks.multilabel.spec import SPEC, LabelsPrediction, label_given
+from headstart.tasks.multilabel.thresholds import parse_aim
 from headstart.tasks.protocol import ParsedTargets
 from headstart.types import Annotation, Geometry, Record
 
@@ -430,80 +431,6 @@ def test_which_classes_map_is_over() -> None:
 # Thresholds
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("f1", ("f1", None)),
-        ("precision>=0.9", ("precision", 0.9)),
-        ("recall>=.5", ("recall", 0.5)),
-        ("recall>=1", ("recall", 1.0)),
-    ],
-)
-def test_aims_are_read(text: str, expected: tuple[str, float | None]) -> None:
-    assert parse_aim(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "F1", "precision", "precision>=1.5", "f1>=0.5", "recall>0.5"])
-def test_other_aims_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=rf"must be f1, precision>=P or recall>=R.*got '{text}'"):
-        parse_aim(text)
-
-
-# Falling: present present absent present present absent present absent
-SCORES = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
-PRESENT = np.array([1, 1, 0, 1, 1, 0, 1, 0], dtype=bool)
-
-
-@pytest.mark.parametrize(
-    ("kind", "share", "expected"),
-    [
-        # F1 of the first k: 2/6, 4/7, 4/8, 6/9, 8/10, 8/11, 10/12, 10/13: seven.
-        ("f1", None, 0.25),
-        # Precision: 1, 1, 2/3, 3/4, 4/5, 4/6, 5/7, 5/8.
-        ("precision", 0.9, 0.75),
-        ("precision", 0.8, 0.45),
-        ("precision", 0.6, 0.1),
-        # Recall: 1/5, 2/5, 2/5, 3/5, 4/5, 4/5, 1, 1.
-        ("recall", 0.8, 0.45),
-        ("recall", 0.81, 0.25),
-        ("recall", 0.1, 0.85),
-        ("recall", 1.0, 0.25),
-    ],
-)
-def test_thresholds_by_hand(kind: str, share: float | None, expected: float) -> None:
-    order = np.random.default_rng(0).permutation(8)
-    found = best_threshold(SCORES[order], PRESENT[order], kind, share)
-    assert found == pytest.approx(expected)
-
-
-def test_an_unreachable_precision_gives_the_highest_one() -> None:
-    """With the best picture absent, precision is 0, 1/2, 1/3, 2/4, 3/5, 4/6, 4/7, 5/8."""
-    present = np.array([0, 1, 0, 1, 1, 1, 0, 1], dtype=bool)
-    assert best_threshold(SCORES, present, "precision", 0.9) == pytest.approx(0.35)
-
-
-def test_equal_scores_are_never_separated() -> None:
-    scores = np.array([0.8, 0.8, 0.8, 0.8, 0.8, 0.4, 0.4])
-    present = np.array([1, 1, 1, 1, 0, 1, 0], dtype=bool)
-    assert best_threshold(scores, present, "precision", 1.0) == pytest.approx(0.6)
-    assert best_threshold(np.full(7, 0.8), present, "f1", None) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [
-        (np.array([0.95, 0.94, 0.93, 0.92, 0.8, 0.7, 0.65, 0.6, 0.55, 0.4]), 0.475),
-        (np.array([0.9, 0.8, 0.7, 0.6, 0.45, 0.4, 0.3, 0.2, 0.15, 0.1]), 0.525),
-    ],
-)
-def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken(
-    scores: npt.NDArray[np.float64], expected: float
-) -> None:
-    """F1 of the first four is 2*4 / (4+6), that of the first nine 2*6 / (9+6): 0.8 both."""
-    present = np.array([1, 1, 1, 1, 0, 0, 0, 1, 1, 0], dtype=bool)
-    assert best_threshold(scores, present, "f1", None) == pytest.approx(expected)
-
-
 def test_calibration_of_classes_with_few_or_only_equal_labels_stays_at_a_half() -> None:
     truth = np.zeros((20, 3), dtype=int)
     truth[:4, 0] = 1  # four positives
@@ -513,8 +440,8 @@ def test_calibration_of_classes_with_few_or_only_equal_labels_stays_at_a_half() 
     probabilities = np.linspace(0.9, 0.1, 20)[:, None].repeat(3, axis=1)
     found = SCORER.calibrate(outputs(probabilities), truth.tolist(), SCHEMA, "f1")
     assert found["threshold/ant"] == found["threshold/bee"] == 0.5
-    middle = float(probabilities[[9, 15], 2].mean())
-    assert found["threshold/wasp"] == pytest.approx(middle, abs=1e-6)
+    # All that separate the known ones: resamples may lack the outermost.
+    assert probabilities[16, 2] < found["threshold/wasp"] < probabilities[8, 2]
 
 
 @pytest.mark.parametrize("aim", ["f1", "precision>=0.9", "recall>=0.9"])

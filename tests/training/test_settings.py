@@ -10,10 +10,12 @@ import pytest
 from headstart import tasks
 from headstart.config import TrainConfig
 from headstart.errors import ConfigError
+from headstart.tasks.multilabel.parsing import LabelSchema
 from headstart.tasks.points import PointSchema
 from headstart.training.settings import settle, suit_backbones
 from headstart.types import Skeleton
 
+LABELS = LabelSchema(("ant", "bee"))
 POINTS = PointSchema(Skeleton(("nose", "chin")))
 
 
@@ -75,6 +77,28 @@ def test_the_size_of_several_backbones_wins_over_the_tasks_and_loses_to_the_pers
     assert settle(config, learner, None, [(480, 640)], (299, 299)).image_size == (299, 299)
     asked = config.model_copy(update={"image_size": (96, 128)})
     assert settle(asked, learner, None, [(480, 640)], (299, 299)).image_size == (96, 128)
+
+
+def test_a_size_that_follows_the_pictures_stays_within_the_tasks_limit() -> None:
+    learner = tasks.learner("segmentation")
+    config = TrainConfig(data=Path("photos"))
+    limit = learner.defaults(None).max_pixels
+    for size, expected in (
+        ((96, 128), (96, 128)),
+        ((480, 640), (352, 480)),
+        ((90, 700), (96, 704)),
+    ):
+        found = settle(config, learner, None, [size]).image_size
+        assert found == expected
+        assert found[0] * found[1] <= limit
+
+
+def test_some_tasks_enlarge_small_pictures() -> None:
+    learner = tasks.learner("multilabel")
+    config = TrainConfig(data=Path("photos"))
+    expected = {(80, 80): (96, 96), (360, 480): (416, 544), (128, 256): (160, 320)}
+    for size, fitting in expected.items():
+        assert settle(config, learner, LABELS, [size]).image_size == fitting
 
 
 def test_several_backbones_have_two_strategies() -> None:

@@ -45,8 +45,9 @@ def with_state(
         ModelError: no head of the task has these tensors.
     """
     learner = tasks.learner(description.task)
-    # ``model.json`` does not say which head it is: its tensors do.
-    for kind in learner.defaults(description.schema).heads:
+    kinds = learner.defaults(description.schema).heads
+    # Of models that do not say which head they have, the tensors do.
+    for kind in [found for found in kinds if description.head in (None, found)]:
         head = learner.head(backbone.outputs, description.schema, [], HeadOptions(kind))
         if not isinstance(head, Head):
             raise TypeError(f"the head of a task must be a Head, got {type(head).__name__}")

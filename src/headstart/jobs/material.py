@@ -26,6 +26,7 @@ from headstart.jobs.warm_start import (
     adopt,
     read_start,
     with_its_backbone,
+    with_its_head,
     without_leaks,
 )
 from headstart.models.backbones import Backbone
@@ -214,6 +215,7 @@ def read_data(
         progress: shows bars.
     """
     parsed = parse_pictures(config)
+    config = with_its_head(config, parsed.task)
     sizes = measure_some([annotation.path for annotation, _ in parsed.entries])
     learner = tasks.learner(parsed.task)
     own = own_size(backbone) if backbone is not None else None

@@ -161,6 +161,7 @@ def _write_model(
         preprocess=inputs.preprocess,
         calibration=calibration,
         backbone=info.name,
+        head=inputs.config.head,
         outputs=tasks.spec(manifest.task).outputs,
         seen=_seen(inputs),
         files={},

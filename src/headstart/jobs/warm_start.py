@@ -56,6 +56,22 @@ def with_its_backbone(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"backbone": read_description(config.start_from).backbone})
 
 
+def with_its_head(config: TrainConfig, task: str) -> TrainConfig:
+    """The configuration with the head of the model that it starts from, unless it names one.
+
+    Raises:
+        ConfigError: the model is for another task than the pictures.
+    """
+    if config.start_from is None:
+        return config
+    description = read_description(config.start_from)
+    if description.task != task:
+        raise ConfigError([f"--from must be a model for {task}, got one for {description.task}"])
+    if config.head is not None or description.head is None:
+        return config
+    return config.model_copy(update={"head": description.head})
+
+
 def read_start(config: TrainConfig) -> WarmStart | None:
     """The model that the run starts from; None where it starts from the pretrained weights.
 
@@ -89,14 +105,7 @@ def adopt(network: Network, start: WarmStart, manifest: Manifest) -> bool:
 
     Returns:
         Whether the head knows everything that the manifest has.
-
-    Raises:
-        ConfigError: the earlier model is for another task.
     """
-    if start.description.task != manifest.task:
-        raise ConfigError(
-            [f"--from must be a model for {manifest.task}, got one for {start.description.task}"]
-        )
     spec = tasks.spec(manifest.task)
     old, new = spec.parts(start.description.schema), spec.parts(manifest.schema)
     state = network.state_dict()

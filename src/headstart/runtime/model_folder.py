@@ -31,6 +31,7 @@ class ModelDescription:
         preprocess: the resize rule.
         calibration: numbers fitted on validation.
         backbone: name of the backbone.
+        head: kind of the head; None in models of before it was written down.
         outputs: names of the graph's outputs.
         seen: fingerprints of the pictures used for training and validation, by side.
         files: SHA-256 of the folder's other files, by name.
@@ -42,6 +43,7 @@ class ModelDescription:
     preprocess: Preprocess
     calibration: Mapping[str, float]
     backbone: str
+    head: str | None
     outputs: tuple[str, ...]
     seen: Mapping[str, tuple[str, ...]]
     files: Mapping[str, str]
@@ -54,6 +56,7 @@ class ModelDescription:
             "task": self.task,
             **tasks.spec(self.task).schema_to_json(self.schema),
             "backbone": self.backbone,
+            "head": self.head,
             "input": {
                 "name": "image",
                 "layout": "NHWC",
@@ -72,7 +75,17 @@ class ModelDescription:
 
 
 _KNOWN_KEYS = frozenset(
-    {"schema_version", "task", "backbone", "input", "outputs", "calibration", "files", "seen"}
+    {
+        "schema_version",
+        "task",
+        "backbone",
+        "head",
+        "input",
+        "outputs",
+        "calibration",
+        "files",
+        "seen",
+    }
 )
 
 
@@ -103,6 +116,7 @@ def read_description(folder: Path) -> ModelDescription:
             preprocess=Preprocess.from_json(value["input"]),
             calibration=value["calibration"],
             backbone=value["backbone"],
+            head=value.get("head"),
             outputs=tuple(value["outputs"]),
             seen={side: tuple(found) for side, found in value["seen"].items()},
             files=value["files"],

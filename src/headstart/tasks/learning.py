@@ -19,6 +19,9 @@ class TaskDefaults:
 
     Attributes:
         image_size: (height, width) in pixels; None takes the median size of the pictures.
+        max_pixels: of an input whose size follows the pictures; what a CPU trains on in minutes.
+        enlarge: factor by which such an input may be larger than the pictures: what is small fills
+            more positions of the last map.
         resize: the rule that brings pictures to it.
         trained_share: of the multiply-adds of a forward pass, those of the stages that train. The
             stage that comes closest is taken: of EfficientNet-Lite0 stage 6 for 0.15 (0.13 from
@@ -39,6 +42,8 @@ class TaskDefaults:
     """
 
     image_size: Size | None = (224, 224)
+    max_pixels: int = 416 * 416
+    enlarge: float = 1.0
     resize: Literal["letterbox", "crop", "squash"] = "crop"
     trained_share: float = 0.15
     bfloat16_share: float = 0.2

@@ -22,7 +22,7 @@ from headstart.training import engines
 from headstart.training.views import View, ViewMaker
 from headstart.types import ImageArray
 
-BATCHES_A_CHUNK = 8
+BATCHES_A_CHUNK = 32
 
 # Views that are looked up together.
 ASKED_AT_ONCE = 4096

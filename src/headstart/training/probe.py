@@ -36,6 +36,9 @@ VIEWS = 24
 SCORED = 8
 """Pictures that are run to time the scoring of one."""
 
+STEP_PICTURES = 32
+"""Pictures of the largest training step that is timed: a larger one takes as long for each."""
+
 OVERLAP = 0.25
 """Share of the shorter of making a view and running the engine that does not hide behind the longer
 one: both want the same cores."""
@@ -115,7 +118,7 @@ class Probe:
         with torch.inference_mode():
             found = prefix(torch.zeros((1, *self._size, 3), dtype=torch.uint8))
         # Repeated outside inference mode, because these tensors take part in autograd.
-        count = min(self._batch_size, engines.BATCH)
+        count = min(self._batch_size, STEP_PICTURES)
         maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])) for m in found)
 
         def train_step() -> None:

@@ -15,9 +15,6 @@ from headstart.types import Size
 
 Value = TypeVar("Value")
 
-MAX_PIXELS = 173_056
-"""Of an input whose size follows the pictures: 416 x 416, about what a CPU trains on in minutes."""
-
 STEP = 32
 """Sides that are multiples of it lose nothing at the borders of the smallest feature map."""
 
@@ -68,7 +65,7 @@ def settle(
     _check(config, learner, schema, defaults)
     found = {
         "loss": learner.losses[0],
-        "image_size": size or defaults.image_size or fitting_size(sizes),
+        "image_size": size or defaults.image_size or fitting_size(sizes, defaults),
         "resize": defaults.resize,
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
@@ -121,15 +118,16 @@ def settled(value: Value | None) -> Value:
     return value
 
 
-def fitting_size(sizes: Sequence[Size]) -> Size:
-    """The median size, made smaller where it has more than ``MAX_PIXELS``, in steps of ``STEP``.
+def fitting_size(sizes: Sequence[Size], defaults: TaskDefaults) -> Size:
+    """The median size, as much larger or smaller as the task wants it, in steps of ``STEP``.
 
     Args:
         sizes: (height, width) in pixels, at least one.
+        defaults: of the task.
     """
     height, width = np.median(np.asarray(sizes, dtype=float), axis=0)
-    scale = min(1.0, (MAX_PIXELS / (height * width)) ** 0.5)
+    scale = min(defaults.enlarge, (defaults.max_pixels / (height * width)) ** 0.5)
     sides = [max(MIN_SIDE, STEP * round(side * scale / STEP)) for side in (height, width)]
-    while sides[0] * sides[1] > MAX_PIXELS:
+    while sides[0] * sides[1] > defaults.max_pixels:
         sides[sides.index(max(sides))] -= STEP
     return (sides[0], sides[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from headstart.errors import ConfigError
 from headstart.tasks import metrics
 from headstart.tasks.inspection import Doubt
 from headstart.tasks.multilabel import findings
@@ -28,34 +26,13 @@ from headstart.tasks.multilabel.precision import (
     ranked_classes,
     weights_of,
 )
-from headstart.tasks.multilabel.spec import DEFAULT_THRESHOLD, Target
+from headstart.tasks.multilabel.spec import Target
 from headstart.tasks.multilabel.table import Table, as_truth, table_of
+from headstart.tasks.multilabel.thresholds import best_threshold, parse_aim
 from headstart.tasks.protocol import Calibration, TaskScorer
 from headstart.types import Finding, Metric, Outputs, Record
 
 FOLDS = 5
-FEWEST_POSITIVES = 5
-"""A threshold fitted on fewer pictures with the label would follow their noise."""
-
-_AIM = re.compile(r"(precision|recall)>=(0?\.\d+|1|1\.0+)")
-
-
-def parse_aim(text: str) -> tuple[str, float | None]:
-    """Reads ``f1``, ``precision>=P`` or ``recall>=R`` as a name and a share.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    if text == "f1":
-        return text, None
-    found = _AIM.fullmatch(text)
-    if found is None:
-        problem = (
-            "`--threshold-aim` must be f1, precision>=P or recall>=R with a share between 0 and 1 "
-            f"(for example precision>=0.9), got {text!r}"
-        )
-        raise ConfigError([problem])
-    return found[1], float(found[2])
 
 
 class MultilabelScorer(TaskScorer):
@@ -179,46 +156,6 @@ class MultilabelScorer(TaskScorer):
         from headstart.tasks.multilabel.doubts import label_doubts
 
         return label_doubts(features, np.array(targets), groups, schema.classes, seed)
-
-
-def best_threshold(
-    scores: Floats, present: npt.NDArray[np.bool_], kind: str, share: float | None
-) -> float:
-    """The threshold that fits the aim best on some pictures.
-
-    ``f1`` takes the highest F1, of equal ones the threshold nearest to 0.5; ``precision`` the
-    highest recall at which the share is reached, or the highest precision when none reaches it;
-    ``recall`` the highest threshold that reaches it.
-
-    Args:
-        scores: (n,), 0 to 1.
-        present: (n,), whether the picture has the label.
-        kind: ``f1``, ``precision`` or ``recall``.
-        share: that precision or recall shall reach.
-
-    Returns:
-        A number midway between two neighbouring scores (the label is given from it on), or 0.5
-        where fewer than five pictures have the label or all of them do.
-    """
-    total = int(present.sum())
-    if total < FEWEST_POSITIVES or total == len(present):
-        return DEFAULT_THRESHOLD
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    # Pictures with equal scores get the label together: only ends of such runs are candidates.
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    below = np.append(ranked[ends[1:]], 0.0)
-    candidates = (ranked[ends] + below) / 2
-    hits = np.cumsum(present[order])[ends]
-    precision, recall = hits / (ends + 1), hits / total
-    if kind == "f1" or share is None:
-        f1 = 2 * hits / (ends + 1 + total)
-        best = np.flatnonzero(f1 == f1.max())
-        return float(candidates[best[np.argmin(np.abs(candidates[best] - 0.5))]])
-    if kind == "recall":
-        return float(candidates[np.argmax(recall >= share)])
-    aim = min(share, precision.max())
-    return float(candidates[np.flatnonzero(precision >= aim)[-1]])
 
 
 def _intervals(
