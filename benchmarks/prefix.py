@@ -1,7 +1,7 @@
 """Storing views beside its parts: OpenVINO's own benchmark, the engine, making views.
 
-Plain views are held against ``benchmark_app`` (part of OpenVINO) on the same graph, batch,
-precision and hint; augmented views against 1 / (1 / engine + 1 / augment), because one thread
+Plain views are held against ``benchmark_app`` (part of OpenVINO) on the same graph, batch and
+precision, with a stream for each core; augmented views against 1 / (1 / engine + 1 / augment), because one thread
 makes views while the engine works on all cores.
 
 Usage: python benchmarks/prefix.py DATA [--pictures N] [--rounds N] [--seconds S] [--json]
@@ -142,12 +142,13 @@ def engine_alone(bench: Bench) -> float:
     """Pictures through the open engine a second, always the same batch."""
     pixels, _ = bench.maker.make(bench.views(PLAIN)[0], bench.images)
     batch = np.ascontiguousarray(np.broadcast_to(pixels, (engines.BATCH, *pixels.shape)))
-    bench.engine.run(batch)
-    count, start = 0, time.perf_counter()
-    while (spent := time.perf_counter() - start) < ENGINE_SECONDS or count == 0:
-        bench.engine.run(batch)
-        count += engines.BATCH
-    return count / spent
+    for _ in bench.engine.stream([batch]):
+        pass
+    start = time.perf_counter()
+    until = start + ENGINE_SECONDS
+    batches = itertools.takewhile(lambda _: time.perf_counter() < until, itertools.repeat(batch))
+    count = sum(engines.BATCH for _ in bench.engine.stream(batches))
+    return count / (time.perf_counter() - start)
 
 
 def augment_alone(bench: Bench) -> float:
@@ -177,7 +178,7 @@ def own_benchmark(bench: Bench) -> float:
         path.write_bytes(graph.SerializeToString())
     precision = "bf16" if bench.engine_name.endswith("bfloat16") else "f32"
     program = Path(sys.executable).with_name("benchmark_app")
-    command = [str(program), "-m", str(path), "-hint", "latency", "-api", "sync"]
+    command = [str(program), "-m", str(path), "-hint", "throughput", "-api", "async"]
     # With a hint it takes no number of threads; it uses every core, as the engine is told to.
     command += ["-infer_precision", precision, "-t", str(bench.seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))

@@ -71,8 +71,9 @@ PEERS: Mapping[str, Peer] = {
     # times what headstart takes; with 4 and 8 it was at 70 and 75 % of the dishes.
     "fastai": Peer(
         {
-            **{f"fine_tune, lr {lr}": {"epochs": 11, "lr": lr} for lr in (1e-3, 2e-3, 5e-3)},
+            "fine_tune, lr 0.002": {"epochs": 11, "lr": 2e-3},
             "frozen only, lr 0.005": {"epochs": 24, "lr": 5e-3, "frozen": True},
+            **{f"fine_tune, lr {lr}": {"epochs": 11, "lr": lr} for lr in (5e-3, 1e-3)},
         },
         ("fine_tune, lr 0.002",),
     ),

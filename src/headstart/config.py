@@ -23,6 +23,7 @@ from headstart.types import Size
 MIN_SIDE = 32
 """Smallest side of the training size in pixels: the last feature map has one cell there."""
 
+DeviceName = Literal["cpu", "cuda", "mps"]
 LoggerName = Literal["tensorboard", "wandb", "none"]
 Schedule = Literal["one-cycle", "cosine", "plateau", "constant"]
 Strategy = Literal["features", "finetune", "full"]
@@ -224,6 +225,8 @@ class TrainConfig(BaseModel):
     dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     # Epochs without progress on validation before the second phase ends early.
     patience: Annotated[int, Field(ge=1)] = 20
+    # Where torch trains and the frozen part runs; export and scores stay on the processor.
+    device: DeviceName = "cpu"
     # Runs the frozen part, and arithmetic of training; None takes the fastest for the processor.
     engine: str | None = None
     precision: Literal["bf16-mixed", "32-true"] | None = None

@@ -152,7 +152,7 @@ def test_engines_give_what_the_prefix_gives(
     batch = pictures[:1].repeat(engines.BATCH, 1, 1, 1)
     with torch.inference_mode():
         (expected,) = prefix(batch)
-    (found,) = engines.open_engine(name, prefix, (112, 84)).run(batch.numpy())
+    ((found,),) = engines.open_engine(name, prefix, (112, 84)).stream([batch.numpy()])
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-3)
 
 

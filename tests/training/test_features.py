@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,28 +63,60 @@ def opened(name: str, prefix: Prefix) -> engines.Engine:
         pytest.skip(str(error))
 
 
+HERE = sorted(name for name in engines.ENGINES if name.startswith(("torch", "openvino")))
+"""Engines that need no accelerator."""
+
+
+def run(engine: engines.Engine, batch: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[Any], ...]:
+    (found,) = engine.stream([batch])
+    return found
+
+
 def test_there_are_engines() -> None:
-    assert {name.partition("-")[2] for name in engines.ENGINES} == {"bfloat16", "float32"}
+    assert {name.partition("-")[2] for name in HERE} == {"bfloat16", "float32"}
 
 
-@pytest.mark.parametrize("name", sorted(engines.ENGINES))
+@pytest.mark.parametrize("name", HERE)
+def test_batches_come_back_in_order(name: str, prefix: Prefix) -> None:
+    engine = opened(name, prefix)
+    batches = [noise(seed) for seed in range(9)]
+    alone = [run(engine, batch) for batch in batches]
+    together = list(engine.stream(iter(batches)))
+    assert len(together) == 9
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+    assert list(engine.stream([])) == []
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_an_engine_goes_on_after_somebody_stopped_in_the_middle(name: str, prefix: Prefix) -> None:
+    engine = opened(name, prefix)
+    expected = run(engine, noise(0))[0]
+    for _ in range(5):
+        for _ in engine.stream(noise(seed) for seed in range(9)):
+            break
+        gc.collect()
+    np.testing.assert_array_equal(run(engine, noise(0))[0], expected)
+
+
+@pytest.mark.parametrize("name", HERE)
 def test_maps_do_not_depend_on_neighbours_or_position(name: str, prefix: Prefix) -> None:
     engine = opened(name, prefix)
     picture = noise(0)[0]
     grey = np.full((engines.BATCH, *SIZE, 3), 128, dtype=np.uint8)
-    (reference,) = engine.run(in_batch(picture, 0, grey))
+    (reference,) = run(engine, in_batch(picture, 0, grey))
     assert reference.dtype == np.float32
     assert reference.shape == (engines.BATCH, prefix.backbone.outputs[4].channels, 4, 4)
     for position, others in ((0, noise(1)), (1, noise(2)), (4, noise(3)), (7, grey)):
-        (found,) = engine.run(in_batch(picture, position, others))
+        (found,) = run(engine, in_batch(picture, position, others))
         np.testing.assert_array_equal(found[position], reference[0], err_msg=f"at {position}")
 
 
-@pytest.mark.parametrize("name", sorted(engines.ENGINES))
+@pytest.mark.parametrize("name", HERE)
 def test_engines_agree_with_the_plain_prefix(name: str, prefix: Prefix) -> None:
     """Relative norm of the difference; bfloat16 keeps 8 bits (measured: 0.02 to 0.05)."""
     pictures = noise(4)
-    (found,) = opened(name, prefix).run(pictures)
+    (found,) = run(opened(name, prefix), pictures)
     with torch.inference_mode():
         expected = prefix(torch.from_numpy(pictures))[0].numpy()
     difference = np.linalg.norm(found - expected) / np.linalg.norm(expected)
@@ -104,7 +138,7 @@ def test_stored_maps_are_live_maps(tmp_path: Path, small: Small, prefix: Prefix)
         else:
             seed = seed_from("view", 3, record.fingerprint, view)
             shown, _ = augment.augmented_view(pixels, None, STANDARD.transform(preprocess), seed)
-        (live,) = engine.run(in_batch(shown, 5, noise(5)))
+        (live,) = run(engine, in_batch(shown, 5, noise(5)))
         (found,) = stored.get((record, view))
         assert found.dtype == torch.float16
         np.testing.assert_array_equal(found.numpy(), live[5].astype(np.float16))

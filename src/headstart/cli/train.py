@@ -39,6 +39,8 @@ EXAMPLES = r"""Examples:
 
   headstart train more-photos/ --from runs/photos/model
 
+  headstart train photos/ --strategy full --device cuda
+
   headstart train photos/ --cache-size 20GB
 
   headstart train photos/ --out runs/second --resume
@@ -78,6 +80,7 @@ NormaliseBy = Annotated[
 ThresholdAim = Annotated[
     str | None, typer.Option(metavar="AIM", help="f1, precision>=P or recall>=R.")
 ]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps, to train on  [default: cpu]")]
 Splits = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Sides of pictures, from headstart split.")
 ]
@@ -142,6 +145,7 @@ def train(
     ] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    device: Device = None,
     splits: Splits = None,
     group: Group = None,
     allow_leak: AllowLeak = None,

@@ -101,17 +101,38 @@ class _Batches(Dataset[Batch]):
         return tuple(torch.stack(same) for same in maps), targets
 
 
-def train_loader(samples: Samples, order: EpochOrder) -> DataLoader[Batch]:
+def train_loader(samples: Samples, order: EpochOrder, workers: int = 0) -> DataLoader[Batch]:
     """Batches for training, in the order's order.
 
     The order is the loader's ``sampler``, which draws whole batches: Lightning tells the epoch to a
     sampler, but not to a ``batch_sampler``, and without it every epoch would see the same views.
+
+    Args:
+        samples: inputs and targets.
+        order: of an epoch.
+        workers: processes that make batches; 0 makes them when they are asked for.
     """
-    return DataLoader(_Batches(samples), sampler=order, batch_size=None)
+    return _loader(samples, order, workers)
 
 
-def plain_loader(samples: Samples, pictures: int, batch_size: int) -> DataLoader[Batch]:
+def plain_loader(
+    samples: Samples, pictures: int, batch_size: int, workers: int = 0
+) -> DataLoader[Batch]:
     """Every picture's plain view once, in order."""
     items = [(position, 0) for position in range(pictures)]
     batches = [items[at : at + batch_size] for at in range(0, len(items), batch_size)]
-    return DataLoader(_Batches(samples), sampler=batches, batch_size=None)
+    return _loader(samples, batches, workers)
+
+
+def _loader(
+    samples: Samples, batches: Sampler[list[Item]] | list[list[Item]], workers: int
+) -> DataLoader[Batch]:
+    return DataLoader(
+        _Batches(samples),
+        sampler=batches,
+        batch_size=None,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # What samples hold, such as open files, cannot be sent to a new process.
+        multiprocessing_context="fork" if workers else None,
+    )

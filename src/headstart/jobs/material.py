@@ -39,6 +39,7 @@ from headstart.storage import cache_dir, seed_from
 from headstart.tasks.learning import HeadOptions
 from headstart.training.budget import affordable_size
 from headstart.training.custom import NOTHING, Custom
+from headstart.training.devices import check_device
 from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
@@ -64,6 +65,7 @@ def checked_config(
     """
     config = suit_backbones(with_its_backbone(train_config(given, file)))
     check_backbones(config.backbones)
+    check_device(config.device)
     custom.check(config, given)
     return config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,9 @@ from headstart.training.views import View, ViewMaker
 from headstart.types import ImageArray
 
 BATCHES_A_CHUNK = 32
+
+PREPARED_AHEAD = 4
+"""Batches that are made ahead of the engine."""
 
 # Views that are looked up together.
 ASKED_AT_ONCE = 4096
@@ -137,12 +141,13 @@ class StoredViews:
         chunk: dict[str, npt.NDArray[Any]] = {}
         batches = 0
         with progress.bar("frozen part", len(todo)) as advance:
-            for names, pixels, encoded in _ahead(self._prepared(todo, images)):
-                maps = engine.run(pixels)
+            for (names, _, encoded), maps in _with_maps(
+                _ahead(self._prepared(todo, images)), engine
+            ):
                 chunk.update(encoded)
-                for position, name in enumerate(names):
-                    for number, stored in enumerate(maps):
-                        chunk[f"{name}#{number}"] = compact(stored[position])
+                for number, stored in enumerate(maps):
+                    rows = compact(stored[: len(names)])
+                    chunk.update((f"{n}#{number}", row) for n, row in zip(names, rows, strict=True))
                 batches += 1
                 advance(len(names))
                 if batches % BATCHES_A_CHUNK == 0:
@@ -165,20 +170,41 @@ class StoredViews:
             yield [self._maker.key(view) for view in chosen], batch, encoded
 
 
-def compact(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """float16 where every value fits, else float32."""
+def compact(maps: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """The maps (n, ...) of a batch one by one: float16 where every value fits, else float32."""
     with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    return half if np.isfinite(half).all() else values
+        halves = maps.astype(np.float16)
+    if np.isfinite(halves).all():
+        return list(halves)
+    pairs = zip(halves, maps, strict=True)
+    return [half if np.isfinite(half).all() else whole for half, whole in pairs]
 
 
 def _ahead(source: Iterator[Prepared]) -> Iterator[Prepared]:
-    """Lets one thread prepare the next batch while the engine works on the present one.
+    """Lets one thread prepare the next batches while the engine works on those before.
 
     One thread and no more: views are drawn from torch's global generator, which must not be shared.
     """
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(next, source, None)
-        while (item := waiting.result()) is not None:
-            waiting = pool.submit(next, source, None)
+    threads = torch.get_num_threads()
+    # Several threads of torch would wait for each other on cores that the engine keeps busy.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        waiting = deque(pool.submit(next, source, None) for _ in range(PREPARED_AHEAD))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, source, None))
             yield item
+    torch.set_num_threads(threads)
+
+
+def _with_maps(
+    prepared: Iterator[Prepared], engine: engines.Engine
+) -> Iterator[tuple[Prepared, tuple[npt.NDArray[Any], ...]]]:
+    """Batches with the maps that the engine gives for their pictures."""
+    started: deque[Prepared] = deque()
+
+    def pixels() -> Iterator[ImageArray]:
+        for item in prepared:
+            started.append(item)
+            yield item[1]
+
+    for maps in engine.stream(pixels()):
+        yield started.popleft(), maps

@@ -84,10 +84,11 @@ def fit_phase(
     folder = run / "checkpoints"
     if not is_finished(folder, settings.name):
         order = order_of(settings, data)
-        validation = plain_loader(data.val, data.n_val, settings.batch_size)
+        validation = plain_loader(data.val, data.n_val, settings.batch_size, settings.workers)
         steps = settings.epochs * len(order)
         resume = last_path(folder, settings.name)
         with progress.bar(f"train {settings.name}", steps) as advance, quiet_lightning():
+            rest.to(settings.device)
             keeper = EpochKeeper(
                 folder, run / "metrics.jsonl", settings, learner.higher_is_better, advance
             )
@@ -100,11 +101,11 @@ def fit_phase(
             with open_logger(settings.logger, run, settings.name) as logger:
                 _trainer(settings, learner.higher_is_better, keeper, logger).fit(
                     TransferModule(rest, learner, settings, steps),
-                    train_loader(data.train, order),
+                    train_loader(data.train, order, settings.workers),
                     validation,
                     ckpt_path=resume if resume.is_file() else None,
                 )
-    rest.load_state_dict(load_state(best_path(folder, settings.name)))
+    rest.cpu().load_state_dict(load_state(best_path(folder, settings.name)))
     rest.eval()
 
 
@@ -129,7 +130,8 @@ def _score(
     scores = Scores(learner, rest.head, settings.objective.loss)
     with torch.inference_mode():
         for maps, targets in validation:
-            scores.add(rest(maps), targets)
+            raw = rest(tuple(m.to(settings.device) for m in maps))
+            scores.add(raw, targets.to(settings.device))
     return scores.result()
 
 
@@ -145,6 +147,7 @@ def _trainer(
     )
     return silent_trainer(
         settings.precision,
+        settings.device,
         max_epochs=settings.epochs,
         callbacks=[stopping, keeper],
         logger=logger if logger is not None else False,
@@ -153,18 +156,20 @@ def _trainer(
     )
 
 
-def silent_trainer(precision: str, **options: Any) -> pl.Trainer:
+def silent_trainer(precision: str, device: str, **options: Any) -> pl.Trainer:
     """Lightning's trainer, which neither prints nor writes by itself.
 
     Args:
         precision: of the arithmetic, in Lightning's words.
+        device: of torch.
         options: further arguments of ``pytorch_lightning.Trainer``.
     """
     return pl.Trainer(
-        accelerator="cpu",
+        accelerator=device,
         devices=1,
         precision=precision,  # type: ignore[arg-type]
-        deterministic=True,
+        # Some operations have no deterministic form on accelerators.
+        deterministic=True if device == "cpu" else "warn",
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,

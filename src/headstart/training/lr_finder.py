@@ -79,7 +79,7 @@ def try_rates(
     """
     # Rates of 1 make the groups' rates their shares of the head's.
     rising = dataclasses.replace(settings, lr=1.0, schedule="constant")
-    loader = train_loader(data.train, order_of(settings, data))
+    loader = train_loader(data.train, order_of(settings, data), settings.workers)
     torch.manual_seed(settings.seed)
     rest.train()
     # Lightning's bar cannot be turned off; the folder is for the state that it goes back to.
@@ -90,6 +90,7 @@ def try_rates(
     ):
         trainer = silent_trainer(
             settings.precision,
+            settings.device,
             max_epochs=-1,
             default_root_dir=folder,
             logger=False,
@@ -104,7 +105,7 @@ def try_rates(
             update_attr=False,
         )
         suggestion = finder.suggestion() if finder is not None else None
-    rest.eval()
+    rest.cpu().eval()
     if finder is None or suggestion is None:
         raise DataError(
             "no learning rate can be suggested: the loss exploded within the first steps; "

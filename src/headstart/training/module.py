@@ -39,6 +39,8 @@ class PhaseSettings:
         batch_size: pictures a step.
         seed: decides order, views and dropout, with the epoch.
         precision: of the arithmetic, in Lightning's words.
+        device: of torch.
+        workers: processes that make batches; 0 makes them between steps.
         mixing: of pictures within a batch.
         steps: of an epoch; None for every picture once.
         keep_all: whether the state of every epoch is kept.
@@ -62,6 +64,8 @@ class PhaseSettings:
     keep_all: bool = False
     logger: LoggerName = "tensorboard"
     loss_function: LossFunction | None = None
+    device: str = "cpu"
+    workers: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Scores:
         raw = raw.float()
         statistics = self._learner.statistics(self._head, raw, targets)
         loss = float(self._learner.loss(self._head, raw, targets, self._objective))
-        self._seen.append((statistics, loss))
+        self._seen.append((statistics.cpu(), loss))
 
     def result(self) -> Score:
         """The score of all batches together; metrics such as mAP are no means over batches."""

@@ -208,6 +208,8 @@ class Phases:
             batch_size=plan.batch_size,
             seed=config.seed,
             precision=precision,
+            device=plan.device,
+            workers=plan.workers,
             mixing=Mixing(config.mixup, 0.0 if name == HEAD_PHASE else config.cutmix),
             steps=config.steps_per_epoch,
             keep_all=config.keep_checkpoints == "all",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import multiprocessing
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from headstart.config import TrainConfig
+from headstart.config import DeviceName, TrainConfig
 from headstart.errors import ConfigError
 from headstart.models.network import Network
 from headstart.storage import cpu_count
 from headstart.tasks.learning import TaskDefaults
 from headstart.training import engines
 from headstart.training.budget import SAFETY, choices
+from headstart.training.devices import has_bfloat16
 from headstart.training.settings import settled
 from headstart.training.store_plan import fit_store
 from headstart.types import Manifest
@@ -62,6 +64,7 @@ class Plan:
         loss: that training minimises.
         engine: runs the frozen part.
         precision: of training, in Lightning's words.
+        device: that torch trains on.
         threads: of torch.
         n_train: training pictures.
         n_val: validation pictures.
@@ -94,6 +97,16 @@ class Plan:
     shortened: str = ""
     budget: float | None = None
     quantize_epochs: int = 0
+    device: DeviceName = "cpu"
+
+    @property
+    def workers(self) -> int:
+        """Processes that make views while an accelerator trains on those before.
+
+        The processor itself is busy with training, and stored views need no making.
+        """
+        forks = "fork" in multiprocessing.get_all_start_methods()
+        return cpu_count() if self.live and self.device != "cpu" and forks else 0
 
     @property
     def live(self) -> bool:
@@ -129,7 +142,8 @@ class Plan:
             if self.split_stage
             else "nothing"
         )
-        trained = f"head and stages {self.split_stage} and up"
+        where = "" if self.device == "cpu" else f" on {self.device}"
+        trained = f"head and stages {self.split_stage} and up{where}"
         phases = [f"{self.freeze_epochs} epochs of the head"] if self.freeze_epochs else []
         phases += [f"{self.epochs} epochs of {trained}"] if self.epochs else []
         phases += [f"{self.quantize_epochs} in 8 bits"] if self.quantize_epochs else []
@@ -210,7 +224,7 @@ def _decided(
     engine_name = config.engine
     if engine_name is None:
         n_views = 0 if store.strategy == "full" else n_train * (store.views + 1) + n_val
-        engine_name = engines.default_engine(n_views * size[0] * size[1])
+        engine_name = engines.default_engine(n_views * size[0] * size[1], config.device)
     return Plan(
         strategy=store.strategy,
         split_stage=store.stage,
@@ -221,7 +235,9 @@ def _decided(
         batch_size=settled(config.batch_size),
         loss=settled(config.loss),
         engine=engine_name,
-        precision=config.precision or _precision(network.trained_share(store.stage), defaults),
+        precision=config.precision
+        or _precision(network.trained_share(store.stage), defaults, config.device),
+        device=config.device,
         threads=cpu_count(),
         n_train=n_train,
         n_val=n_val,
@@ -270,9 +286,10 @@ def _check(config: TrainConfig, network: Network) -> None:
         raise ConfigError(problems)
 
 
-def _precision(trained_share: float, defaults: TaskDefaults) -> str:
-    """bfloat16 halves the time of a step in late stages and slows early ones."""
-    fast = engines.has_bfloat16() and trained_share <= defaults.bfloat16_share
+def _precision(trained_share: float, defaults: TaskDefaults, device: DeviceName) -> str:
+    """On processors bfloat16 halves the time of a step in late stages and slows early ones."""
+    early = device == "cpu" and trained_share > defaults.bfloat16_share
+    fast = has_bfloat16(device) and not early
     return "bf16-mixed" if fast else "32-true"
 
 

@@ -21,6 +21,7 @@ from headstart.data.store import ArrayStore
 from headstart.models.network import Network
 from headstart.runtime.predictor import load_input
 from headstart.training import engines
+from headstart.training.devices import copy_on, has_bfloat16
 from headstart.training.features import compact
 from headstart.training.settings import settled
 from headstart.training.views import ViewMaker
@@ -32,6 +33,9 @@ ENOUGH = 0.3
 
 VIEWS = 24
 """Views that are made to time one."""
+
+ENGINE_BATCHES = 8
+"""Batches that are run to time one: an engine may have several at work at once."""
 
 SCORED = 8
 """Pictures that are run to time the scoring of one."""
@@ -67,6 +71,7 @@ class Probe:
         self._maker, self._images = maker, images
         self._size = settled(config.image_size)
         self._batch_size = settled(config.batch_size)
+        self._device = config.device
         self._engines: dict[tuple[str, int], engines.Engine] = {}
         self._found: dict[tuple[Any, ...], float] = {}
 
@@ -99,9 +104,10 @@ class Probe:
     def _view(self, name: str, stage: int) -> float:
         engine = self.engine(name, stage)
         batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
-        running = _seconds(lambda: engine.run(batch)) / engines.BATCH
+        batches = [batch] * ENGINE_BATCHES
+        running = _seconds(lambda: list(engine.stream(batches))) / engines.BATCH / len(batches)
         longer, shorter = max(running, self.making), min(running, self.making)
-        return longer + OVERLAP * shorter + _storing(engine.run(batch))
+        return longer + OVERLAP * shorter + _storing(next(iter(engine.stream([batch]))))
 
     @functools.cached_property
     def making(self) -> float:
@@ -119,12 +125,16 @@ class Probe:
             found = prefix(torch.zeros((1, *self._size, 3), dtype=torch.uint8))
         # Repeated outside inference mode, because these tensors take part in autograd.
         count = min(self._batch_size, STEP_PICTURES)
-        maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])) for m in found)
+        maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])).to(self._device) for m in found)
+        rest = copy_on(rest, self._device)
 
         def train_step() -> None:
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision != "32-true"):
-                rest(maps).float().square().mean().backward()
+            with torch.autocast(self._device, torch.bfloat16, enabled=precision != "32-true"):
+                loss = rest(maps).float().square().mean()
+            loss.backward()
             rest.zero_grad()
+            # Waits for the device.
+            loss.item()
 
         return _seconds(train_step) / len(maps[0])
 
@@ -149,9 +159,9 @@ def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
         store = ArrayStore(Path(folder))
         store.put(
             {
-                f"{at}#{number}": compact(found[at])
-                for at in range(engines.BATCH)
+                f"{at}#{number}": row
                 for number, found in enumerate(maps)
+                for at, row in enumerate(compact(found))
             }
         )
         store.close()
@@ -161,7 +171,7 @@ def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
 def seconds_per_picture(network: nn.Module, size: Size) -> float:
     """The whole network on one picture, at torch's best."""
     whole = torch.zeros((SCORED, *size, 3), dtype=torch.uint8)
-    fast = engines.has_bfloat16()
+    fast = has_bfloat16()
     network = network.to(memory_format=torch.channels_last)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
         return _seconds(lambda: network(whole)) / SCORED

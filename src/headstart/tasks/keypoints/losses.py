@@ -30,8 +30,8 @@ def gaussians(encoded: torch.Tensor, height: int, width: int) -> torch.Tensor:
     size = encoded[:, -1:, :2]
     # Centres of cells lie half a cell from the border.
     centres = encoded[:, :-1, :2] * size / STRIDE - 0.5
-    columns = torch.arange(width, dtype=torch.float32) - centres[..., :1]
-    rows = torch.arange(height, dtype=torch.float32) - centres[..., 1:]
+    columns = torch.arange(width, dtype=torch.float32, device=centres.device) - centres[..., :1]
+    rows = torch.arange(height, dtype=torch.float32, device=centres.device) - centres[..., 1:]
     scale = -0.5 / SIGMA**2
     along_y, along_x = torch.exp(scale * rows**2), torch.exp(scale * columns**2)
     return along_y[..., :, None] * along_x[..., None, :]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy.typing as npt
-import torch
 
+from headstart.config import DeviceName
 from headstart.models.network import Prefix
+from headstart.training.devices import SEEN, check_device, has_bfloat16
 from headstart.training.engines.openvino_engine import OpenVinoEngine, is_installed
 from headstart.training.engines.torch_engine import TorchEngine
 from headstart.types import ImageArray, Size
@@ -24,8 +25,14 @@ EfficientNet-Lite0 up to a quarter faster than with 32, torch up to a third.
 class Engine(Protocol):
     """Runs the prefix on batches of one fixed shape."""
 
-    def run(self, images: ImageArray) -> tuple[npt.NDArray[Any], ...]:
-        """Maps (BATCH, c, h, w), float32, of pictures (BATCH, h, w, 3), uint8, RGB."""
+    def stream(self, batches: Iterable[ImageArray]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """Maps (BATCH, c, h, w), float32, of each of the batches, in their order.
+
+        Takes batches ahead of what it has given.
+
+        Args:
+            batches: of pictures (BATCH, h, w, 3), uint8, RGB.
+        """
 
 
 ENGINES: dict[str, Callable[[Prefix, Size], Engine]] = {
@@ -33,23 +40,22 @@ ENGINES: dict[str, Callable[[Prefix, Size], Engine]] = {
     "openvino-float32": lambda prefix, size: OpenVinoEngine(prefix, size, BATCH, bfloat16=False),
     "torch-bfloat16": lambda prefix, size: TorchEngine(prefix, bfloat16=True),
     "torch-float32": lambda prefix, size: TorchEngine(prefix, bfloat16=False),
+    "cuda-bfloat16": lambda prefix, size: TorchEngine(prefix, bfloat16=True, device="cuda"),
+    "cuda-float32": lambda prefix, size: TorchEngine(prefix, bfloat16=False, device="cuda"),
+    "mps-float32": lambda prefix, size: TorchEngine(prefix, bfloat16=False, device="mps"),
 }
 
 OPENVINO_FROM = 1500 * 224 * 224
 """With fewer pixels in all views the conversion costs more time than OpenVINO saves."""
 
 
-def default_engine(pixels: int) -> str:
-    """The fastest engine for this processor, what is installed, and the pixels of all views."""
-    precision = "bfloat16" if has_bfloat16() else "float32"
+def default_engine(pixels: int, device: DeviceName = "cpu") -> str:
+    """The fastest engine for the device, what is installed, and the pixels of all views."""
+    precision = "bfloat16" if has_bfloat16(device) else "float32"
+    if device != "cpu":
+        return f"{device}-{precision}"
     library = "openvino" if is_installed() and pixels >= OPENVINO_FROM else "torch"
     return f"{library}-{precision}"
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16 itself."""
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def open_engine(name: str, prefix: Prefix, size: Size) -> Engine:
@@ -61,6 +67,10 @@ def open_engine(name: str, prefix: Prefix, size: Size) -> Engine:
         size: (height, width) of the pictures.
 
     Raises:
+        ConfigError: torch does not see the engine's device.
         MissingExtraError: the engine's library is not installed.
     """
+    device = name.partition("-")[0]
+    if device in SEEN:
+        check_device(device)
     return ENGINES[name](prefix, size)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,15 @@ def is_installed() -> bool:
     return importlib.util.find_spec(MODULE) is not None
 
 
+AHEAD = 2
+"""Batches that wait for each stream, so that none is idle while results are stored."""
+
+
 class OpenVinoEngine:
     """Runs the prefix, converted to ONNX, for one fixed batch shape.
+
+    Each core has a stream of its own: cores that share one batch wait for each other at every
+    layer, and for longer where one of them also makes views.
 
     Args:
         prefix: the frozen part; its weights are not changed.
@@ -43,14 +52,36 @@ class OpenVinoEngine:
         core = load_openvino(f"The engine {name}").Core()
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
-            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": cpu_count(),
             "INFERENCE_NUM_THREADS": cpu_count(),
         }
         model = core.read_model(graph.SerializeToString(), b"")
         self._compiled = core.compile_model(model, "CPU", settings)
-        self._outputs = list(self._compiled.outputs)
+        count = AHEAD * cpu_count()
+        self._idle = [self._compiled.create_infer_request() for _ in range(count)]
 
-    def run(self, images: ImageArray) -> tuple[npt.NDArray[Any], ...]:
-        """Maps (n, c, h, w), float32, of pictures (n, h, w, 3), uint8, RGB."""
-        found = self._compiled([images])
-        return tuple(np.array(found[output], dtype=np.float32) for output in self._outputs)
+    def stream(self, batches: Iterable[ImageArray]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """Maps (n, c, h, w), float32, of each batch of pictures (n, h, w, 3), uint8, RGB."""
+        running: deque[Any] = deque()
+        try:
+            for images in batches:
+                if not self._idle:
+                    yield self._finished(running)
+                request = self._idle.pop()
+                running.append(request)
+                request.start_async([images])
+            while running:
+                yield self._finished(running)
+        finally:
+            # Also when the caller stops in the middle.
+            for request in running:
+                request.wait()
+            self._idle += running
+
+    def _finished(self, running: deque[Any]) -> tuple[npt.NDArray[Any], ...]:
+        """The maps of the batch that was started first."""
+        request = running[0]
+        request.wait()
+        found = tuple(np.array(tensor.data, dtype=np.float32) for tensor in request.output_tensors)
+        self._idle.append(running.popleft())
+        return found
