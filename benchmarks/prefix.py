@@ -1,8 +1,8 @@
 """Storing views beside its parts: OpenVINO's own benchmark, the engine, making views.
 
 Plain views are held against ``benchmark_app`` (part of OpenVINO) on the same graph, batch and
-precision, with a stream for each core; augmented views against 1 / (1 / engine + 1 / augment), because one thread
-makes views while the engine works on all cores.
+precision, with a stream for each core; augmented views against 1 / (1 / engine + 1 / augment),
+because one thread makes views while the engine works on all cores.
 
 Usage: python benchmarks/prefix.py DATA [--pictures N] [--rounds N] [--seconds S] [--json]
 """
