@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -17,11 +22,6 @@ from headstart.training.devices import copy_on, has_bfloat16
 from headstart.training.samples import ViewSamples
 from headstart.training.views import LiveViews, ViewMaker
 from training.small import SPLIT_STAGE, Small
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
-    return Small.make(tmp_path_factory.mktemp("small"))
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
@@ -64,7 +64,9 @@ def test_a_copy_is_made_for_another_device_alone() -> None:
     assert layer.weight.device.type == "cpu"
 
 
-def test_views_of_other_processes_are_those_of_this_one(small: Small) -> None:
+def check_workers(folder: Path) -> None:
+    """The same batches, whoever makes them; in a process of its own, see below."""
+    small = Small.make(folder)
     prefix, _ = small.network().split(SPLIT_STAGE)
     maker = ViewMaker(small.preprocess, 3, Augmentation())
     records = small.manifest.on("train")
@@ -79,3 +81,22 @@ def test_views_of_other_processes_are_those_of_this_one(small: Small) -> None:
     for (one_maps, one_targets), (other_maps, other_targets) in zip(*found, strict=True):
         assert torch.equal(one_targets, other_targets)
         assert all(map(torch.equal, one_maps, other_maps))
+
+
+def test_views_of_other_processes_are_those_of_this_one(tmp_path: Path) -> None:
+    """Workers are forked, which is not safe beside the threads that other tests have started."""
+    tests = Path(__file__).parents[1]
+    code = (
+        "import pathlib, sys; from training.test_devices import check_workers; "
+        "check_workers(pathlib.Path(sys.argv[1])); print('equal')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=tests,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout.strip() == "equal", done.stderr
