@@ -13,8 +13,9 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import ExifTags, Image
 
-from headstart.errors import ModelError, UnreadableImageError
+from headstart.errors import ConfigError, ModelError, UnreadableImageError
 from headstart.runtime import model_folder
+from headstart.runtime.backends import openvino
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.model_folder import ModelDescription, read_description
 from headstart.runtime.predictor import Model, load_input, run_paths
@@ -99,6 +100,29 @@ def test_an_answer_worked_out_by_hand(folder: Path) -> None:
     assert prediction.unknown_score == pytest.approx(10)
     grey: Any = Model(folder).predict(flat(60, 60, 60), top_k=2)
     assert (len(grey.scores), grey.unknown) == (2, True)
+
+
+def test_bfloat16_runs_where_the_model_lists_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor of a test may have none: the engine stands in."""
+    with pytest.raises(ModelError, match=r"does not list bf16 as verified.* leave --precision out"):
+        Model(folder, precision="bf16")
+    with pytest.raises(ConfigError, match=r"--precision must be fp32 or bf16, got 'int8'"):
+        Model(folder, precision="int8")
+    found = read_json(folder / "model.json")
+    write_json(folder / "model.json", {**found, "verified": {"bf16": {"answers": 1.0}}})
+    opened = []
+
+    class Engine(OnnxBackend):
+        def __init__(self, graph: bytes, threads: int, *, bfloat16: bool) -> None:
+            super().__init__(graph, threads)
+            opened.append((threads, bfloat16))
+
+    monkeypatch.setattr(openvino, "OpenVinoBackend", Engine)
+    answer: Any = Model(folder, threads=1, precision="bf16").predict(flat(0, 255, 51))
+    assert answer.label == "green"
+    assert opened == [(1, True)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 16])

@@ -38,10 +38,14 @@ def register(app: typer.Typer) -> None:
 def predict(
     model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
     images: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One CSV row a picture.")] = False,
     top_k: Annotated[int | None, typer.Option(min=1, help="Keep the K best scores.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = DEFAULT_BATCH,
+    precision: Annotated[
+        str, typer.Option(help="fp32, or bf16 where model.json lists it as verified.")
+    ] = "fp32",
     boxes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV: image,x,y,width,height.")
     ] = None,
@@ -59,6 +63,7 @@ def predict(
         batch_size=batch_size,
         draw=draw,
         boxes=boxes,
+        precision=precision,
         progress=ConsoleProgress(),
     )
     if as_csv:

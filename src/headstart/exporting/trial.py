@@ -15,6 +15,7 @@ import numpy as np
 
 from headstart import tasks
 from headstart.errors import HeadstartError, MissingExtraError
+from headstart.exporting.differences import Differences
 from headstart.exporting.formats.protocol import Format
 from headstart.progress import Progress
 from headstart.runtime.backends import Backend
@@ -90,8 +91,7 @@ class Trial:
         n: pictures on which answers were compared.
         agreement: mean over pictures of ``TaskSpec.agreement`` with the reference, 0 to 1.
         difference: largest difference of an output, relative to its size where that is above 1.
-        shift: sum of all differences of an output as a share of the sum of its sizes; of the output
-            where that is largest. Noise of few bits is small in it, another constant is not.
+        shift: see ``Differences.shift``.
         drops: on the sides that have labels.
         latency_ms: median of one picture at a time.
         size_bytes: of the file and its companions.
@@ -116,30 +116,8 @@ class _Watch:
     def __init__(self) -> None:
         self.observed: dict[str, list[Outputs]] = {side: [] for side in SCORED}
         self.agreements: list[float] = []
-        self.difference = 0.0
-        self.sums: dict[str, list[float]] = {}
+        self.differences = Differences()
         self.problem: str | None = None
-
-    def compare(self, found: Outputs, expected: Outputs) -> None:
-        missing = sorted(expected.keys() - found.keys())
-        if missing:
-            raise ValueError(f"the output {missing[0]!r} is missing")
-        for name, wanted in expected.items():
-            if found[name].shape != wanted.shape:
-                shapes = f"{found[name].shape[1:]} instead of {wanted.shape[1:]}"
-                raise ValueError(f"the output {name!r} has the shape {shapes}")
-            if not np.isfinite(found[name]).all():
-                raise ValueError(f"the output {name!r} is not finite")
-            apart, size = np.abs(found[name] - wanted), np.abs(wanted)
-            self.difference = max(self.difference, float((apart / np.maximum(1.0, size)).max()))
-            sums = self.sums.setdefault(name, [0.0, 0.0])
-            sums[0] += float(apart.sum(dtype=np.float64))
-            sums[1] += float(size.sum(dtype=np.float64))
-
-    @property
-    def shift(self) -> float:
-        """See ``Trial``."""
-        return max((apart / (size or 1.0) for apart, size in self.sums.values()), default=np.nan)
 
 
 def try_files(
@@ -190,8 +168,8 @@ def try_files(
             Trial(
                 n=len(watch.agreements),
                 agreement=float(np.mean(watch.agreements)) if watch.agreements else float("nan"),
-                difference=watch.difference,
-                shift=watch.shift,
+                difference=watch.differences.largest,
+                shift=watch.differences.shift,
                 drops=drops,
                 latency_ms=latencies.get(id(backend)),
                 size_bytes=size,
@@ -253,7 +231,7 @@ def _run_batch(
             continue
         try:
             found = backend.run(pixels)
-            watch.compare(found, expected)
+            watch.differences.compare(found, expected)
             decoded = answers(found)
         except Exception as error:  # noqa: BLE001 - an engine may raise anything for a broken file
             lines = str(error).strip().splitlines()

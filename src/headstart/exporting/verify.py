@@ -11,9 +11,13 @@ import torch
 from torch import nn
 
 from headstart import tasks
-from headstart.errors import ModelError
+from headstart.errors import MissingExtraError, ModelError
+from headstart.exporting.differences import Differences
+from headstart.exporting.formats.openvino import FORMAT
+from headstart.exporting.verdict import SHIFTS, floor_of
 from headstart.runtime.backends import Backend
-from headstart.runtime.predictor import Input
+from headstart.runtime.backends.openvino import OpenVinoBackend
+from headstart.runtime.predictor import BFLOAT16, Input
 from headstart.tasks.protocol import Calibration
 
 TOLERANCE = 1e-3
@@ -102,3 +106,43 @@ def verify(
             f"(more than {TOLERANCE:g}) on {len(inputs)} pictures: it was not handed over"
         )
     return Agreement(checked_by, len(inputs), worst, float(np.mean(agreed)))
+
+
+def verify_bfloat16(
+    graph: bytes, reference: Backend, decoding: Decoding, inputs: Sequence[Input]
+) -> Agreement | None:
+    """Whether OpenVINO in bfloat16 gives the answers of the file, by the rules for exported files.
+
+    Args:
+        graph: content of ``model.onnx``.
+        reference: runs it in float32.
+        decoding: from outputs to answers.
+        inputs: preprocessed pictures, at least one.
+
+    Returns:
+        None where the answers differ, OpenVINO is not installed, or the processor has no bfloat16.
+    """
+    try:
+        backend = OpenVinoBackend(graph, bfloat16=True)
+    except MissingExtraError:
+        return None
+    spec, differences = tasks.spec(decoding.task), Differences()
+    agreed: list[float] = []
+    for start in range(0, len(inputs), BATCH):
+        batch = np.stack([pixels for pixels, _ in inputs[start : start + BATCH]])
+        geometries = [geometry for _, geometry in inputs[start : start + BATCH]]
+        found, expected = backend.run(batch), reference.run(batch)
+        try:
+            differences.compare(found, expected)
+        except ValueError:
+            return None
+        answers = (
+            spec.decode(values, decoding.schema, decoding.calibration, geometries=geometries)
+            for values in (found, expected)
+        )
+        agreed += map(spec.agreement, *answers)
+    answers_agree = float(np.mean(agreed)) >= floor_of(BFLOAT16)
+    if not answers_agree or not differences.shift <= SHIFTS[BFLOAT16]:
+        return None
+    checked_by = f"{FORMAT.checked_by} in bfloat16"
+    return Agreement(checked_by, len(inputs), differences.largest, float(np.mean(agreed)))

@@ -17,17 +17,21 @@ LIVE_FROM = 2
 """From this many pictures on a progress bar is shown."""
 
 
-def load_model(path: str | Path, *, threads: int = 0) -> Model:
+def load_model(path: str | Path, *, threads: int = 0, precision: str = "fp32") -> Model:
     """Loads a model folder; ``load_model(path).predict(image)`` answers for one picture.
 
     Args:
         path: the model folder, such as ``runs/photos/model``.
         threads: threads of the engine; 0 uses every core.
+        precision: ``fp32`` or ``bf16``, see ``predict``.
 
     Raises:
-        ModelError: the folder is no model folder, or a file of it is missing or altered.
+        ConfigError: there is no such precision.
+        MissingExtraError: the precision needs OpenVINO, or another processor.
+        ModelError: the folder is no model folder, a file of it is missing or altered, or the
+            precision is not verified.
     """
-    return Model(path, threads=threads)
+    return Model(path, threads=threads, precision=precision)
 
 
 def find_images(images: Sequence[str | Path]) -> list[Path]:
@@ -66,6 +70,7 @@ def predict(
     batch_size: int = DEFAULT_BATCH,
     draw: str | Path | None = None,
     boxes: str | Path | None = None,
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Iterator[Answer]:
     """Predicts for pictures, lazily and in order.
@@ -79,6 +84,8 @@ def predict(
             are replaced; the pictures themselves never are.
         boxes: CSV file with ``image,x,y,width,height`` in pixels around what is meant; a picture
             with several rows has several answers, one without a row is taken whole.
+        precision: of a model folder: ``fp32``, or ``bf16`` for OpenVINO in bfloat16, which is
+            faster on processors that have it. Only where ``model.json`` lists it as verified.
         progress: shows a bar; None is silent.
 
     Returns:
@@ -92,7 +99,7 @@ def predict(
         images = [images]
     pictures = with_boxes(find_images(images), Path(boxes) if boxes is not None else None)
     paths = [path for path, _ in pictures]
-    loaded = model if isinstance(model, Model) else load_model(model)
+    loaded = model if isinstance(model, Model) else load_model(model, precision=precision)
     drawer = Drawer(loaded, Path(draw), paths) if draw is not None else None
     shown = progress if progress is not None and len(paths) >= LIVE_FROM else QuietProgress()
 

@@ -29,7 +29,7 @@ from headstart.evaluation.scoring import (
 from headstart.exporting.bundle import write_model_folder
 from headstart.exporting.card import model_card
 from headstart.exporting.graph import Deployed, export_graph, set_constant
-from headstart.exporting.verify import Agreement, Decoding, verify
+from headstart.exporting.verify import Agreement, Decoding, verify, verify_bfloat16
 from headstart.jobs.run_folder import RunFolder
 from headstart.jobs.warm_start import WarmStart
 from headstart.models.network import Network
@@ -37,7 +37,7 @@ from headstart.progress import Progress
 from headstart.runtime.backends import Backend
 from headstart.runtime.backends.onnx import OnnxBackend
 from headstart.runtime.model_folder import ModelDescription
-from headstart.runtime.predictor import load_input
+from headstart.runtime.predictor import BFLOAT16, load_input
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import write_json, write_text
 from headstart.tasks.protocol import Calibration
@@ -67,11 +67,24 @@ class RunInputs:
         return Scored(backend, manifest.task, manifest.schema, self.preprocess)
 
 
+@dataclasses.dataclass(frozen=True)
+class Agreements:
+    """What was found on validation pictures.
+
+    Attributes:
+        exported: of ``model.onnx`` with the network.
+        faster: of ``model.onnx`` in lower precisions with itself, of those that answer the same.
+    """
+
+    exported: Agreement
+    faster: Mapping[str, Agreement]
+
+
 def deliver(inputs: RunInputs, progress: Progress) -> None:
     """Writes the model folder, the scores and the report, and says what came out."""
     run, manifest = inputs.run, inputs.manifest
     with run.timed("export"):
-        graph, backend, calibration, agreement = _export(inputs, progress)
+        graph, backend, calibration, agreements = _export(inputs, progress)
     openings = run.count_test_opening()
     with run.timed("evaluation"):
         test, scored = manifest.on("test"), inputs.scored(backend)
@@ -85,7 +98,7 @@ def deliver(inputs: RunInputs, progress: Progress) -> None:
         metrics = _metrics(inputs, evaluation)
         if leak is not None:
             metrics["leak"] = leak.to_json()
-        _write_model(inputs, graph, backend, calibration, agreement, metrics)
+        _write_model(inputs, graph, backend, calibration, agreements, metrics)
         _write_predictions(inputs, evaluation)
     report = {**_report(inputs, evaluation, metrics, openings), "drawn": drawn}
     write_json(run.path / "report.json", report)
@@ -97,7 +110,7 @@ def deliver(inputs: RunInputs, progress: Progress) -> None:
 
 def _export(
     inputs: RunInputs, progress: Progress
-) -> tuple[onnx.ModelProto, OnnxBackend, Calibration, Agreement]:
+) -> tuple[onnx.ModelProto, OnnxBackend, Calibration, Agreements]:
     """Exports with neutral calibration, fits it on the originals, and puts it into the graph."""
     manifest, network = inputs.manifest, inputs.network
     spec, learner = tasks.spec(manifest.task), tasks.learner(manifest.task)
@@ -116,14 +129,17 @@ def _export(
         if name in calibration:
             buffer.fill_(calibration[name])
             set_constant(graph, name, calibration[name])
-    backend = OnnxBackend(graph.SerializeToString())
+    content = graph.SerializeToString()
+    backend = OnnxBackend(content)
     pictures = [
         load_input(record.path, inputs.preprocess, record.box) for record in val[:VERIFY_PICTURES]
     ]
     checked_by = f"onnxruntime {onnxruntime.__version__}"
     decoding = Decoding(manifest.task, manifest.schema, calibration)
     agreement = verify(backend, checked_by, reference, decoding, pictures)
-    return graph, backend, calibration, agreement
+    faster = verify_bfloat16(content, backend, decoding, pictures)
+    verified = {} if faster is None else {BFLOAT16: faster}
+    return graph, backend, calibration, Agreements(agreement, verified)
 
 
 def _metrics(inputs: RunInputs, evaluation: Evaluation) -> dict[str, Any]:
@@ -150,7 +166,7 @@ def _write_model(
     graph: onnx.ModelProto,
     backend: OnnxBackend,
     calibration: Calibration,
-    agreement: Agreement,
+    agreements: Agreements,
     metrics: Mapping[str, Any],
 ) -> None:
     manifest, network = inputs.manifest, inputs.network
@@ -170,7 +186,8 @@ def _write_model(
             "weights": {"license": info.license, "source": info.source},
             "started_from": inputs.start.key if inputs.start else None,
             "normalisation": {**info.normalisation(), "inside_graph": True},
-            "agreement": agreement.to_json(),
+            "agreement": agreements.exported.to_json(),
+            "verified": {name: found.to_json() for name, found in agreements.faster.items()},
             "test": {"n_images": metrics["n_images"], "metrics": metrics["metrics"]},
         },
     )

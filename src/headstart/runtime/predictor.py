@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from headstart import tasks
-from headstart.errors import UnreadableImageError
+from headstart.errors import ConfigError, ModelError, UnreadableImageError
 from headstart.runtime import model_folder
 from headstart.runtime.backends import Backend
 from headstart.runtime.backends.onnx import OnnxBackend
@@ -24,6 +24,9 @@ from headstart.tasks.protocol import Prediction
 from headstart.types import Box, Geometry, ImageArray, Outputs
 
 DEFAULT_BATCH = 16
+
+BFLOAT16 = "bf16"
+"""The precision beside fp32 in which a model may be run."""
 
 Input = tuple[ImageArray, Geometry]
 """What goes into the graph, and how the picture lies in it."""
@@ -68,17 +71,38 @@ class Model:
     Args:
         folder: the model folder.
         threads: threads of the engine; 0 uses every core.
+        precision: ``fp32``, or ``bf16``: OpenVINO in bfloat16, where training has found on
+            validation pictures that it answers the same.
 
     Raises:
-        ModelError: the folder is no model folder, or a file of it is missing or altered.
+        MissingExtraError: OpenVINO is not installed, or the processor has no bfloat16.
+        ModelError: the folder is no model folder, or a file of it is missing or altered, or the
+            precision is not verified.
     """
 
-    def __init__(self, folder: str | Path, *, threads: int = 0) -> None:
+    def __init__(self, folder: str | Path, *, threads: int = 0, precision: str = "fp32") -> None:
         self.folder = Path(folder)
         self.description = model_folder.read_description(self.folder)
         graph = model_folder.checked_bytes(self.folder, self.description, model_folder.GRAPH)
-        self.backend: Backend = OnnxBackend(graph, threads)
+        self.backend: Backend
+        if precision == "fp32":
+            self.backend = OnnxBackend(graph, threads)
+        else:
+            self._check_verified(precision)
+            from headstart.runtime.backends.openvino import OpenVinoBackend
+
+            self.backend = OpenVinoBackend(graph, threads, bfloat16=True)
         self._spec = tasks.spec(self.description.task)
+
+    def _check_verified(self, precision: str) -> None:
+        if precision != BFLOAT16:
+            raise ConfigError([f"--precision must be fp32 or {BFLOAT16}, got {precision!r}"])
+        if precision not in self.description.details.get("verified", {}):
+            raise ModelError(
+                f"{self.folder} does not list {precision} as verified on its own pictures: leave "
+                "--precision out, or train again with the extra openvino on a processor with "
+                "bfloat16"
+            )
 
     def predict(
         self, image: ImageSource, *, box: Box | None = None, top_k: int | None = None

@@ -12,10 +12,11 @@ from headstart.types import ImageArray, Outputs
 
 
 class OpenVinoBackend:
-    """Runs an intermediate representation.
+    """Runs an intermediate representation, or an ONNX graph.
 
     Args:
-        path: of the ``.xml`` file; its ``.bin`` lies beside it.
+        graph: path of the ``.xml`` file, whose ``.bin`` lies beside it, or the bytes
+            of an ONNX file.
         threads: of the engine; 0 leaves the choice to OpenVINO.
         bfloat16: compute in bfloat16. Left to itself, OpenVINO does so wherever the processor can.
 
@@ -24,19 +25,21 @@ class OpenVinoBackend:
         ModelError: the file is none that OpenVINO can run, or the processor has no bfloat16.
     """
 
-    def __init__(self, path: Path, threads: int = 0, *, bfloat16: bool = False) -> None:
+    def __init__(self, graph: Path | bytes, threads: int = 0, *, bfloat16: bool = False) -> None:
         core = load_openvino("Running OpenVINO files").Core()
+        name = "the graph" if isinstance(graph, bytes) else graph.name
         if bfloat16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise MissingProcessorError(path.name)
+            raise MissingProcessorError(name)
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
         }
         try:
-            self._compiled = core.compile_model(core.read_model(path), "CPU", settings)
+            weights = (b"",) if isinstance(graph, bytes) else ()
+            self._compiled = core.compile_model(core.read_model(graph, *weights), "CPU", settings)
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot load {path.name}: {error}") from error
+            raise ModelError(f"OpenVINO cannot load {name}: {error}") from error
         self._names = [output.get_any_name() for output in self._compiled.outputs]
 
     def run(self, batch: ImageArray) -> Outputs:
