@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from headstart.errors import MissingExtraError
+from headstart.errors import MissingExtraError, ModelError
 from headstart.exporting import verify
 from headstart.exporting.verify import Decoding, verify_bfloat16
 from headstart.runtime.predictor import Input
@@ -77,9 +77,23 @@ def test_what_differs_is_not_listed(
     assert verify_bfloat16(b"graph", Known(), DECODING, pictures()) is None
 
 
-def test_nothing_is_listed_where_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object, **__: object) -> None:
-        raise MissingExtraError("Running OpenVINO files", "openvino", "openvino")
+@pytest.mark.parametrize(
+    "error",
+    [
+        MissingExtraError("Running OpenVINO files", "openvino", "openvino"),
+        ModelError("OpenVINO cannot load the graph"),
+        RuntimeError("an operation that OpenVINO does not have"),
+    ],
+)
+def test_nothing_is_listed_where_it_cannot_run(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And training goes on."""
 
-    monkeypatch.setattr(verify, "OpenVinoBackend", missing)
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(verify, "OpenVinoBackend", refuse)
+    assert verify_bfloat16(b"graph", Known(), DECODING, pictures()) is None
+    in_bfloat16(monkeypatch, refuse)
     assert verify_bfloat16(b"graph", Known(), DECODING, pictures()) is None

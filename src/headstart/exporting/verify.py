@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from headstart import tasks
-from headstart.errors import MissingExtraError, ModelError
+from headstart.errors import HeadstartError, ModelError
 from headstart.exporting.differences import Differences
 from headstart.exporting.formats.openvino import FORMAT
 from headstart.exporting.verdict import SHIFTS, floor_of
@@ -120,29 +120,34 @@ def verify_bfloat16(
         inputs: preprocessed pictures, at least one.
 
     Returns:
-        None where the answers differ, OpenVINO is not installed, or the processor has no bfloat16.
+        None where the answers differ, OpenVINO is not installed or cannot run the graph, or the
+        processor has no bfloat16: training goes on without.
     """
     try:
-        backend = OpenVinoBackend(graph, bfloat16=True)
-    except MissingExtraError:
+        differences, answers = _compare_bfloat16(graph, reference, decoding, inputs)
+    except (HeadstartError, RuntimeError, ValueError):
         return None
+    if not answers >= floor_of(BFLOAT16) or not differences.shift <= SHIFTS[BFLOAT16]:
+        return None
+    checked_by = f"{FORMAT.checked_by} in bfloat16"
+    return Agreement(checked_by, len(inputs), differences.largest, answers)
+
+
+def _compare_bfloat16(
+    graph: bytes, reference: Backend, decoding: Decoding, inputs: Sequence[Input]
+) -> tuple[Differences, float]:
+    """How far outputs lie apart, and the mean agreement of the answers."""
+    backend = OpenVinoBackend(graph, bfloat16=True)
     spec, differences = tasks.spec(decoding.task), Differences()
     agreed: list[float] = []
     for start in range(0, len(inputs), BATCH):
         batch = np.stack([pixels for pixels, _ in inputs[start : start + BATCH]])
         geometries = [geometry for _, geometry in inputs[start : start + BATCH]]
         found, expected = backend.run(batch), reference.run(batch)
-        try:
-            differences.compare(found, expected)
-        except ValueError:
-            return None
+        differences.compare(found, expected)
         answers = (
             spec.decode(values, decoding.schema, decoding.calibration, geometries=geometries)
             for values in (found, expected)
         )
         agreed += map(spec.agreement, *answers)
-    answers_agree = float(np.mean(agreed)) >= floor_of(BFLOAT16)
-    if not answers_agree or not differences.shift <= SHIFTS[BFLOAT16]:
-        return None
-    checked_by = f"{FORMAT.checked_by} in bfloat16"
-    return Agreement(checked_by, len(inputs), differences.largest, float(np.mean(agreed)))
+    return differences, float(np.mean(agreed))

@@ -187,12 +187,14 @@ def _ahead(source: Iterator[Prepared]) -> Iterator[Prepared]:
     """
     threads = torch.get_num_threads()
     # Several threads of torch would wait for each other on cores that the engine keeps busy.
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = deque(pool.submit(next, source, None) for _ in range(PREPARED_AHEAD))
-        while (item := waiting.popleft().result()) is not None:
-            waiting.append(pool.submit(next, source, None))
-            yield item
-    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            waiting = deque(pool.submit(next, source, None) for _ in range(PREPARED_AHEAD))
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(pool.submit(next, source, None))
+                yield item
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _with_maps(
