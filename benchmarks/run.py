@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -36,9 +35,10 @@ from typing import Any
 from runner.checks import accuracy_checks, figure_checks, solar_checks
 from runner.environments import BENCHMARKS, EnvironmentFailedError, python_of
 from runner.figures import Figures
-from runner.peers import PEERS, Job, Outcome, Rows, run_peer, weights_problem
-from runner.pictures import sides_of, write_tiny, write_weights
+from runner.peers import PEERS, Outcome, run_peer, weights_problem
+from runner.pictures import sides_of
 from runner.results import best_variants, new_result, write_result
+from runner.session import LIMIT_TIMES, Session, open_session
 from runner.tables import result_text, write_page
 
 RESULTS = BENCHMARKS / "results"
@@ -57,50 +57,6 @@ QUICK_LIMIT, SMOKE_LIMIT = 90.0, 60.0
 # Small enough for two batches an epoch, the least that a schedule can be made for.
 SMOKE_OPTIONS = {"epochs": 1, "frozen_epochs": 1}
 PREDICT_PEER = "fastai"
-
-
-@dataclasses.dataclass(frozen=True)
-class Session:
-    """What all comparisons of one call share.
-
-    Attributes:
-        arguments: of the command line.
-        data: the data set of a seed.
-        name: of the data set.
-        work: folder that is removed at the end.
-        weights: file with the starting weights.
-        features: that every peer must find with them.
-    """
-
-    arguments: argparse.Namespace
-    data: Callable[[int], Path]
-    name: str
-    work: Path
-    weights: Path
-    features: Sequence[float]
-
-    @property
-    def solar(self) -> bool:
-        """Whether the data are the solar cells of the demo."""
-        return self.arguments.data is None and not self.arguments.smoke
-
-    def job(self, kind: str, seed: int, options: dict[str, Any], sides: tuple[Rows, Rows]) -> Job:
-        """A job in an empty folder."""
-        work = self.work / "job"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        train, test = sides
-        return Job(
-            kind=kind,
-            data=str(self.data(seed).resolve()),
-            train=train,
-            test=test,
-            weights=str(self.weights),
-            work=str(work),
-            seed=seed,
-            limit=self.arguments.limit,
-            options=options,
-        )
 
 
 def main() -> None:
@@ -133,7 +89,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3, help="of the comparisons without seeds")
     parser.add_argument("--target", type=float, default=0.85, help="accuracy for the time to it")
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds on a peer's clock")
+    parser.add_argument(
+        "--limit",
+        type=float,
+        help=f"seconds on a peer's clock; without it {LIMIT_TIMES:g} times what headstart needed",
+    )
     parser.add_argument("--sizes", default="1000,10000,100000", help="pictures of growth")
     parser.add_argument("--quick", action="store_true", help="once, shortened: ten minutes")
     parser.add_argument("--smoke", action="store_true", help="only whether every peer runs")
@@ -141,7 +101,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="where temporary files go")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.limit = min(arguments.limit, QUICK_LIMIT)
+        arguments.limit = min(arguments.limit or QUICK_LIMIT, QUICK_LIMIT)
         arguments.seeds = arguments.rounds = 1
         quick = [peer for peer in arguments.peers if PEERS[peer].quick]
         arguments.peers = quick or arguments.peers
@@ -166,22 +126,6 @@ def names_of(known: Any) -> Callable[[str], list[str]]:
         return found
 
     return names
-
-
-def open_session(arguments: argparse.Namespace, work: Path) -> Session:
-    """Writes the weights and finds the data."""
-    if arguments.smoke:
-        tiny = write_tiny(work / "tiny")
-        data, name = (lambda seed: tiny), "smoke"
-    elif arguments.data is not None:
-        data, name = (lambda seed: arguments.data), arguments.data.resolve().stem
-    else:
-        sys.path.insert(0, str(BENCHMARKS.parent / "scripts"))
-        import demo  # type: ignore[import-not-found]
-
-        data, name = demo.write_tables, "solar-cells"
-    weights = work / "tf_efficientnet_lite0.safetensors"
-    return Session(arguments, data, name, work, weights, write_weights(weights))
 
 
 def finish(session: Session, result: dict[str, Any]) -> None:
@@ -212,7 +156,8 @@ def accuracy(session: Session) -> dict[str, Any]:
         ]
         for peer, variant in order if seed % 2 == 0 else order[::-1]:
             options = {**PEERS[peer].variants[variant], **extra_options(session, peer, variant)}
-            outcome = run_peer(peer, session.job("train", seed, options, sides))
+            job = session.job("train", seed, options, sides, session.limit(runs))
+            outcome = run_peer(peer, job)
             runs.append(recorded(session, peer, variant, seed, outcome))
             tell(runs[-1])
             save(session, result)

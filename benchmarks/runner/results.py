@@ -90,6 +90,12 @@ def time_to(run: Run, target: float) -> tuple[float, bool]:
     return float(run["seconds"]), True
 
 
+def fastest_time_to(runs: Iterable[Run], target: float) -> float | None:
+    """The shortest ``time_to`` of those that got there; None when none did."""
+    found = [time_to(run, target) for run in runs if not run["error"]]
+    return min((seconds for seconds, never in found if not never), default=None)
+
+
 def final_accuracy(run: Run) -> float:
     """At the end of the run, whether or not it was stopped; 0 when it never got to a score."""
     return float(run["points"][-1][1]) if run["points"] else 0.0

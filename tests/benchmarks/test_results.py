@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from runner.checks import accuracy_checks, figure_checks, solar_checks
 from runner.results import (
     best_variants,
     by_variant,
+    fastest_time_to,
     final_accuracy,
     median_time_to,
     new_result,
     time_to,
     write_result,
 )
+from runner.session import LIMIT, LIMIT_TIMES, Session
 from runner.tables import BEGIN, END, of_spread, result_text, write_page
 
 
@@ -47,6 +50,24 @@ def test_the_time_to_a_target_is_that_of_the_first_point_that_reaches_it() -> No
     assert time_to(run, 0.85) == (20.0, False)
     assert time_to(run, 0.9) == (30.0, True)
     assert final_accuracy(run) == 0.84
+
+
+def test_the_fastest_is_among_those_that_got_there() -> None:
+    runs = [a_run("a", seconds=10), a_run("a", (40, 0.9)), a_run("a", (30, 0.9), error="killed")]
+    assert fastest_time_to(runs, 0.85) == 40.0
+    assert fastest_time_to(runs[:1], 0.85) is None
+
+
+def test_others_are_stopped_after_so_many_times_what_headstart_needed(tmp_path: Path) -> None:
+    def limit(given: float | None, *runs: dict[str, Any]) -> float:
+        arguments = argparse.Namespace(limit=given, target=0.85)
+        session = Session(arguments, lambda _: tmp_path, "x", tmp_path, tmp_path, [])
+        return session.limit(runs)
+
+    ours, theirs = a_run("headstart", (40, 0.9)), a_run("fastai", (30, 0.9))
+    assert limit(None, theirs, ours) == LIMIT_TIMES * 40.0
+    assert limit(None, theirs) == LIMIT
+    assert limit(7.0, theirs, ours) == 7.0
 
 
 def test_a_run_without_an_epoch_has_no_accuracy() -> None:

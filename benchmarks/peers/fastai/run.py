@@ -45,16 +45,14 @@ BATCH = 32
 class EveryEpoch(Callback):  # type: ignore[misc]
     """Reports the accuracy that fastai's own validation finds, and keeps that off the clock.
 
-    Only the second half of the epochs is scored: its way up is slow, and a score takes half as long
-    as an epoch.
-
     Args:
         clock: of the job.
+        unscored: first epochs (of each phase) that are not scored.
     """
 
-    def __init__(self, clock: protocol.Clock) -> None:
+    def __init__(self, clock: protocol.Clock, unscored: int) -> None:
         super().__init__()
-        self.clock = clock
+        self.clock, self.unscored = clock, unscored
 
     def after_batch(self) -> None:
         """Stops in the middle of an epoch when the time is up."""
@@ -69,8 +67,8 @@ class EveryEpoch(Callback):  # type: ignore[misc]
 
     @property
     def early(self) -> bool:
-        """Whether this epoch belongs to the first half."""
-        return bool(2 * (self.epoch + 1) < self.n_epoch)
+        """Whether this epoch is not scored; the last one always is."""
+        return bool(self.epoch < min(self.unscored, self.n_epoch - 1))
 
     def after_epoch(self) -> None:
         """Both losses and the metric are recorded now."""
@@ -92,8 +90,8 @@ def main() -> None:
     if job["kind"] == "predict":
         predict(learner, job)
         return
-    learner.add_cb(EveryEpoch(clock))
     options = job["options"]
+    learner.add_cb(EveryEpoch(clock, options.get("unscored", 0)))
     with protocol.training(clock, "fastai", "torch", "torchvision", "timm", "pillow"):
         if options.get("frozen"):
             learner.freeze()
