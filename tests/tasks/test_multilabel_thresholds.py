@@ -88,15 +88,52 @@ def best_of_all(scores: Floats, present: Truth) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def test_f1_takes_the_mean_over_resamples() -> None:
-    """With scikit-learn on the drawn pictures themselves, whose candidates lie a little apart."""
-    scores, present = noisy(4, 60)
-    found = best_threshold(scores, present, "f1", None)
-    rng = np.random.default_rng(1)
-    drawn = [rng.integers(0, 60, 60) for _ in range(thresholds.RESAMPLES)]
-    expected = np.mean([best_of_all(scores[at], present[at]) for at in drawn])
-    assert found == pytest.approx(expected, abs=0.03)
-    assert best_of_all(scores, present) != pytest.approx(found, abs=0.03)
+SCATTERED = noisy(4, 60)
+
+
+@pytest.fixture(scope="module")
+def resamples() -> tuple[Floats, Floats]:
+    """The best thresholds of resamples and their F1, with scikit-learn on the drawn pictures."""
+    scores, present = SCATTERED
+    count, rng = len(scores), np.random.default_rng(1)
+    drawn = [rng.integers(0, count, count) for _ in range(thresholds.RESAMPLES)]
+    best = [best_of_all(scores[at], present[at]) for at in drawn]
+    f1 = [f1_score(present[at], scores[at] >= one) for at, one in zip(drawn, best, strict=True)]
+    return np.array(best), np.array(f1)
+
+
+def test_f1_takes_the_mean_over_resamples_where_theory_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch, resamples: tuple[Floats, Floats]
+) -> None:
+    monkeypatch.setattr(thresholds, "THEORY_SPREAD", 1e6)
+    found = best_threshold(*SCATTERED, "f1", None)
+    # Candidates of drawn pictures lie a little apart from those of all.
+    assert found == pytest.approx(resamples[0].mean(), abs=0.03)
+    assert best_of_all(*SCATTERED) != pytest.approx(found, abs=0.03)
+
+
+def test_f1_takes_half_of_the_highest_f1_where_resamples_disagree(
+    monkeypatch: pytest.MonkeyPatch, resamples: tuple[Floats, Floats]
+) -> None:
+    best, f1 = resamples
+    monkeypatch.setattr(thresholds, "THEORY_SPREAD", 1e-6)
+    assert best_threshold(*SCATTERED, "f1", None) == pytest.approx(f1.mean() / 2, abs=0.01)
+    # With equal spreads it lies in the middle.
+    monkeypatch.setattr(thresholds, "THEORY_SPREAD", best.std())
+    middle = (best.mean() + f1.mean() / 2) / 2
+    assert best_threshold(*SCATTERED, "f1", None) == pytest.approx(middle, abs=0.03)
+
+
+def test_many_pictures_outweigh_theory() -> None:
+    """Scores far from true probabilities: a label is as good as certain from 0.85 on."""
+    rng = np.random.default_rng(0)
+    scores = rng.random(4_000)
+    present = rng.random(4_000) < 1 / (1 + np.exp(-60 * (scores - 0.85)))
+    best = best_of_all(np.round(scores, 2), present)
+    assert best == pytest.approx(0.84, abs=0.02)
+    assert best_threshold(scores, present, "f1", None) == pytest.approx(best, abs=0.03)
+    few = best_threshold(scores[:30], present[:30], "f1", None)
+    assert 0.4 < few < best - 0.03
 
 
 def test_f1_of_other_pictures_is_steadier_than_with_the_best_threshold_of_these() -> None:
