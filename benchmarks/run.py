@@ -44,14 +44,17 @@ from runner.tables import result_text, write_page
 RESULTS = BENCHMARKS / "results"
 PAGE = BENCHMARKS.parent / "docs" / "reference" / "benchmarks.md"
 SOLAR_VIEWS = {"augment": "light", "flip": "both"}
-# The demo trains the last stages alone and takes a third of the time.
+# The demo trains the last stages alone and takes a third of the time. These pictures are no
+# photographs: more has to change, normalisation too. Chosen on the splits of seeds 3 and 4.
 SOLAR_OPTIONS = {
     **SOLAR_VIEWS,
-    "image_size": (224, 224),
     "split_stage": 5,
     "stage_lr_factor": 1.0,
-    "views": 5,
-    "epochs": 20,
+    "lr": 2e-3,
+    "dropout": 0.2,
+    "train_norms": True,
+    "views": 4,
+    "epochs": 12,
 }
 QUICK_LIMIT, SMOKE_LIMIT = 90.0, 60.0
 # Small enough for two batches an epoch, the least that a schedule can be made for.

@@ -26,6 +26,9 @@ from headstart.storage import read_json, write_text
 RUNS = Path("runs")
 DATA = RUNS / "demo-data"
 TEST_SHARE = 0.25
+# Of the other pictures. headstart would take a fifth; few training pictures cost more here than a
+# coarser look at the curve.
+VAL_SHARE = 0.1
 EPOCHS = 24
 
 # S. Deitsch et al., Solar Energy 185 (2019) 455-468: the first two; the third is a later work.
@@ -79,11 +82,14 @@ def write_tables(seed: int) -> Path:
     """
     cells = read_cells()
     strata = [f"{probability > 0.5}{kind}" for _, probability, kind in cells]
-    _, test = train_test_split(
-        range(len(cells)), test_size=TEST_SHARE, stratify=strata, random_state=seed
-    )
-    tested = set(test)
-    sides = ["test" if at in tested else "train" for at in range(len(cells))]
+    sides = ["train"] * len(cells)
+    left = list(range(len(cells)))
+    for side, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
+        left, taken = train_test_split(
+            left, test_size=share, stratify=[strata[at] for at in left], random_state=seed
+        )
+        for at in taken:
+            sides[at] = side
     labels = ["defective" if probability > 0.5 else "functional" for _, probability, _ in cells]
     images = [image for image, _, _ in cells]
     table = DATA / f"solar-cells-{seed}.csv"

@@ -143,6 +143,9 @@ def train(
     quantize_aware: Annotated[
         bool | None, typer.Option("--quantize-aware", help="Go on in 8 bits, for int8 files.")
     ] = None,
+    train_norms: Annotated[
+        bool | None, typer.Option("--train-norms", help="Adapt normalisation, too.")
+    ] = None,
     flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
     limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
     device: Device = None,
