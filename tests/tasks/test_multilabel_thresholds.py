@@ -88,13 +88,8 @@ def best_of_all(scores: Floats, present: Truth) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-SCATTERED = noisy(4, 60)
-
-
-@pytest.fixture(scope="module")
-def resamples() -> tuple[Floats, Floats]:
+def on_resamples(scores: Floats, present: Truth) -> tuple[Floats, Floats]:
     """The best thresholds of resamples and their F1, with scikit-learn on the drawn pictures."""
-    scores, present = SCATTERED
     count, rng = len(scores), np.random.default_rng(1)
     drawn = [rng.integers(0, count, count) for _ in range(thresholds.RESAMPLES)]
     best = [best_of_all(scores[at], present[at]) for at in drawn]
@@ -103,25 +98,31 @@ def resamples() -> tuple[Floats, Floats]:
 
 
 def test_f1_takes_the_mean_over_resamples_where_theory_is_not_trusted(
-    monkeypatch: pytest.MonkeyPatch, resamples: tuple[Floats, Floats]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    scores, present = noisy(4, 60)
     monkeypatch.setattr(thresholds, "THEORY_SPREAD", 1e6)
-    found = best_threshold(*SCATTERED, "f1", None)
+    found = best_threshold(scores, present, "f1", None)
+    best, _ = on_resamples(scores, present)
     # Candidates of drawn pictures lie a little apart from those of all.
-    assert found == pytest.approx(resamples[0].mean(), abs=0.03)
-    assert best_of_all(*SCATTERED) != pytest.approx(found, abs=0.03)
+    assert found == pytest.approx(best.mean(), abs=0.03)
+    assert best_of_all(scores, present) != pytest.approx(found, abs=0.03)
 
 
 def test_f1_takes_half_of_the_highest_f1_where_resamples_disagree(
-    monkeypatch: pytest.MonkeyPatch, resamples: tuple[Floats, Floats]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    best, f1 = resamples
+    """With scores far above true probabilities: pictures and theory say different things."""
+    scores, present = noisy(4, 60)
+    scores = scores**0.3
+    best, f1 = on_resamples(scores, present)
+    assert best.mean() > f1.mean() / 2 + 0.2
     monkeypatch.setattr(thresholds, "THEORY_SPREAD", 1e-6)
-    assert best_threshold(*SCATTERED, "f1", None) == pytest.approx(f1.mean() / 2, abs=0.01)
+    assert best_threshold(scores, present, "f1", None) == pytest.approx(f1.mean() / 2, abs=0.01)
     # With equal spreads it lies in the middle.
     monkeypatch.setattr(thresholds, "THEORY_SPREAD", best.std())
     middle = (best.mean() + f1.mean() / 2) / 2
-    assert best_threshold(*SCATTERED, "f1", None) == pytest.approx(middle, abs=0.03)
+    assert best_threshold(scores, present, "f1", None) == pytest.approx(middle, abs=0.03)
 
 
 def test_many_pictures_outweigh_theory() -> None:

@@ -105,6 +105,6 @@ def _best_for_f1(
     highest = f1.max(axis=1)
     distance = np.abs(candidates - DEFAULT_THRESHOLD)
     best = np.where(f1 == highest[:, None], distance, np.inf).argmin(axis=1)
-    fitted, variance = candidates[best].mean(), candidates[best].var()
-    trust = THEORY_SPREAD**2 / (THEORY_SPREAD**2 + variance)
-    return float(trust * fitted + (1.0 - trust) * highest.mean() / 2)
+    fitted = candidates[best]
+    trust = THEORY_SPREAD**2 / (THEORY_SPREAD**2 + fitted.var())
+    return float(trust * fitted.mean() + (1.0 - trust) * highest.mean() / 2)
