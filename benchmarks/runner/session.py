@@ -10,17 +10,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from runner.checks import SPEEDUP
 from runner.environments import BENCHMARKS
 from runner.peers import Job, Rows
 from runner.pictures import write_tiny, write_weights
-from runner.results import fastest_time_to
+from runner.results import Run, fastest_time_to
 
-LIMIT_TIMES = 21.5
+LIMIT_TIMES = 1.075 * SPEEDUP
 """A peer is stopped after so many times what headstart needed to the target: a little more than is
-promised (``runner.checks.SPEEDUP``), so that who is stopped has lost by more than that."""
+promised, so that who is stopped has lost by more than that."""
 
 LIMIT = 900.0
 """Seconds on a peer's clock where no run of headstart got to the target before."""
+
+LONGEST = 1800.0
+"""Seconds on a peer's clock at most: where headstart itself takes minutes, the multiple would be
+hours, for each variant and seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +53,13 @@ class Session:
         """Whether the data are the solar cells of the demo."""
         return self.arguments.data is None and not self.arguments.smoke
 
-    def limit(self, runs: Sequence[dict[str, Any]] = ()) -> float:
+    def limit(self, runs: Sequence[Run]) -> float:
         """Seconds on a peer's clock, from what headstart needed in the runs so far."""
         if self.arguments.limit is not None:
             return float(self.arguments.limit)
         ours = [run for run in runs if run["peer"] == "headstart"]
         fastest = fastest_time_to(ours, self.arguments.target)
-        return LIMIT if fastest is None else LIMIT_TIMES * fastest
+        return LIMIT if fastest is None else min(LIMIT_TIMES * fastest, LONGEST)
 
     def job(
         self,
@@ -62,9 +67,9 @@ class Session:
         seed: int,
         options: dict[str, Any],
         sides: tuple[Rows, Rows],
-        limit: float = LIMIT,
+        runs: Sequence[Run] = (),
     ) -> Job:
-        """A job in an empty folder."""
+        """A job in an empty folder; ``runs`` are those before it, which decide its limit."""
         work = self.work / "job"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -77,7 +82,7 @@ class Session:
             weights=str(self.weights),
             work=str(work),
             seed=seed,
-            limit=limit,
+            limit=self.limit(runs),
             options=options,
         )
 

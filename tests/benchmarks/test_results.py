@@ -19,7 +19,7 @@ from runner.results import (
     time_to,
     write_result,
 )
-from runner.session import LIMIT, LIMIT_TIMES, Session
+from runner.session import LIMIT, LIMIT_TIMES, LONGEST, Session
 from runner.tables import BEGIN, END, of_spread, result_text, write_page
 
 
@@ -68,6 +68,7 @@ def test_others_are_stopped_after_so_many_times_what_headstart_needed(tmp_path: 
     assert limit(None, theirs, ours) == LIMIT_TIMES * 40.0
     assert limit(None, theirs) == LIMIT
     assert limit(7.0, theirs, ours) == 7.0
+    assert limit(None, a_run("headstart", (470, 0.9))) == LONGEST
 
 
 def test_a_run_without_an_epoch_has_no_accuracy() -> None:
