@@ -101,7 +101,7 @@ def prepare(arguments: argparse.Namespace, work: Path) -> Bench:
     backbone = load_backbone("efficientnet_lite0").to(memory_format=torch.channels_last)
     prefix = Prefix(backbone, STAGE, (len(backbone.stages) - 1,), None).eval()
     maker = ViewMaker(Preprocess(SIZE, "crop", manifest.white_level), 0, Augmentation())
-    name = engines.default_engine(engines.OPENVINO_FROM)
+    name = engines.default_engine(max(engines.OPENVINO_FROM.values()))
     return Bench(
         records=manifest.records,
         images=images,

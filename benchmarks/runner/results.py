@@ -16,6 +16,9 @@ from typing import Any
 PACKAGES = ("headstart", "numpy", "onnxruntime", "openvino", "pillow", "torch", "torchvision")
 THREAD_VARIABLES = ("OMP_", "OPENBLAS_", "MKL_", "GOMP_")
 
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+"""Of which engines make use, as Linux calls them: a processor's name need not tell them."""
+
 Run = Mapping[str, Any]
 
 
@@ -25,7 +28,8 @@ def machine() -> dict[str, Any]:
         name: value for name, value in os.environ.items() if name.startswith(THREAD_VARIABLES)
     }
     return {
-        "processor": _processor(),
+        "processor": _processor("model name") or platform.processor(),
+        "instructions": [name for name in INSTRUCTIONS if name in _processor("flags").split()],
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
@@ -36,11 +40,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def _processor(fact: str) -> str:
+    """What the system says of its first core; empty where it does not."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor()
+    found = [line.partition(":")[2].strip() for line in lines if line.startswith(fact)]
+    return found[0] if found else ""
 
 
 def _version(package: str) -> str | None:

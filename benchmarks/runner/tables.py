@@ -92,7 +92,8 @@ def checks_table(checks: Sequence[Mapping[str, Any]]) -> str:
 def result_text(result: Result) -> str:
     """A result as a section of the page."""
     known = result["machine"]
-    where = f"{known['processor']}, {known['cores']} cores, {known['memory_gb']} GB"
+    processor = " ".join([known["processor"], *known.get("instructions", ())])
+    where = f"{processor}, {known['cores']} cores, {known['memory_gb']} GB"
     parts = [
         f"### {result['name']}",
         f"`{result['command']}` on {where}, {result['date']}.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import logging
 import warnings
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 
 from headstart.errors import ModelError
+from headstart.models.folding import folded
 
 INPUT = "image"
 OPSET = 20
@@ -34,7 +34,7 @@ def export_onnx(
     batch = torch.export.Dim("batch", min=1)
     with _quiet():
         program = torch.onnx.export(
-            _with_clamps(module.eval()),
+            _simpler(module),
             (example,),
             input_names=[INPUT],
             output_names=list(outputs) if outputs else None,
@@ -64,13 +64,14 @@ class _Clamp(nn.Module):
         return values.clamp(*self._borders)
 
 
-def _with_clamps(module: nn.Module) -> nn.Module:
-    """A copy that makes the same graph in 0.6 of the time.
+def _simpler(module: nn.Module) -> nn.Module:
+    """A copy that makes the same graph in less than half of the time.
 
-    The exporter takes ``hardtanh`` apart with symbolic sizes, which costs a third of an export of
-    EfficientNet-Lite0; ``clamp`` it leaves whole.
+    Of the time for EfficientNet-Lite0 a third goes into ``hardtanh``, which the exporter takes
+    apart with symbolic sizes, while it leaves ``clamp`` whole; and half of the rest into
+    normalisation.
     """
-    copied = copy.deepcopy(module)
+    copied = folded(module)
     for parent in list(copied.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Hardtanh):

@@ -45,7 +45,7 @@ ENGINES: dict[str, Callable[[Prefix, Size], Engine]] = {
     "mps-float32": lambda prefix, size: TorchEngine(prefix, bfloat16=False, device="mps"),
 }
 
-OPENVINO_FROM = 1500 * 224 * 224
+OPENVINO_FROM = {"bfloat16": 1500 * 224 * 224, "float32": 500 * 224 * 224}
 """With fewer pixels in all views the conversion costs more time than OpenVINO saves."""
 
 
@@ -54,7 +54,8 @@ def default_engine(pixels: int, device: DeviceName = "cpu") -> str:
     precision = "bfloat16" if has_bfloat16(device) else "float32"
     if device != "cpu":
         return f"{device}-{precision}"
-    library = "openvino" if is_installed() and pixels >= OPENVINO_FROM else "torch"
+    worth = pixels >= OPENVINO_FROM[precision]
+    library = "openvino" if is_installed() and worth else "torch"
     return f"{library}-{precision}"
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
+from headstart.models.folding import folded
 from headstart.models.network import Prefix
-from headstart.training.devices import copy_on
 from headstart.types import ImageArray
 
 
@@ -23,7 +23,7 @@ class TorchEngine:
     """
 
     def __init__(self, prefix: Prefix, *, bfloat16: bool, device: str = "cpu") -> None:
-        self._prefix = copy_on(prefix, device).to(memory_format=torch.channels_last)
+        self._prefix = folded(prefix).to(device).to(memory_format=torch.channels_last)
         self._bfloat16, self._device = bfloat16, device
 
     def stream(self, batches: Iterable[ImageArray]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
