@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,10 +134,14 @@ def test_golden_inputs_give_the_expected_outputs(sample: Sample, name: str, tmp_
     found.convert(sample.source, REFERENCE_PRECISION, path, metadata)
     inputs = sorted((sample.folder / "golden").glob("input-*.png"))
     assert len(inputs) == 3
-    for file in inputs:
-        batch = np.asarray(Image.open(file))[None]
-        expected = OnnxBackend(sample.graph).run(batch)
-        for output, values in found.open(path).run(batch).items():
+    batches = [np.asarray(Image.open(file))[None] for file in inputs]
+    reference, backend = OnnxBackend(sample.graph), found.open(path)
+    with ThreadPoolExecutor(2) as pool:
+        # At once, as bulk prediction runs them.
+        answers = list(pool.map(backend.run, 5 * batches))
+    for batch, outputs in zip(5 * batches, answers, strict=True):
+        expected = reference.run(batch)
+        for output, values in outputs.items():
             np.testing.assert_allclose(values, expected[output], atol=1e-3, rtol=1e-3)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from headstart.runtime.predictor import Model, load_input, run_paths
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import read_json, write_bytes, write_json
 from headstart.tasks.classification.spec import ClassSchema
-from headstart.types import ImageArray
+from headstart.types import ImageArray, Outputs
 from pictures import write_picture
 
 PREPROCESS = Preprocess((32, 32))
@@ -169,6 +170,22 @@ def test_scoring_files_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     paths[3].write_bytes(b"")
     with pytest.raises(UnreadableImageError, match=r"3\.png cannot be decoded"):
         list(run_paths(backend, pictures, PREPROCESS))
+
+
+def test_two_batches_are_run_at_once_and_answered_in_order(tmp_path: Path) -> None:
+    """The first batch ends only after the second one has begun."""
+    paths = [write_picture(tmp_path / f"{at}.png", flat(at * 40, 9, 9)) for at in range(5)]
+    second = threading.Event()
+
+    class Waiting(OnnxBackend):
+        def run(self, batch: ImageArray) -> Outputs:
+            first = batch[0, 0, 0, 0] == 0
+            assert second.wait(20.0) if first else second.set() is None
+            return super().run(batch)
+
+    batches = run_paths(Waiting(graph()), [(p, None) for p in paths], PREPROCESS, batch_size=2)
+    found = np.concatenate([outputs["unknown_score"] for outputs, _ in batches])
+    assert found == pytest.approx([9 / 25.5, 40 / 25.5, 80 / 25.5, 120 / 25.5, 160 / 25.5])
 
 
 def test_the_input_has_the_size_and_white_of_the_model() -> None:

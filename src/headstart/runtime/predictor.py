@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ from headstart.storage import cpu_count
 from headstart.tasks.protocol import Prediction
 from headstart.types import Box, Geometry, ImageArray, Outputs
 
-DEFAULT_BATCH = 16
+DEFAULT_BATCH = 8
+
+AT_ONCE = 2
+"""Batches that are run at once: threads that share one wait for each other at every layer."""
 
 BFLOAT16 = "bf16"
 """The precision beside fp32 in which a model may be run."""
@@ -32,7 +36,6 @@ Input = tuple[ImageArray, Geometry]
 """What goes into the graph, and how the picture lies in it."""
 
 Picture = tuple[str, ImageSource, Box | None]
-Load = Callable[[ImageSource, Box | None], Input | UnreadableImageError]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,18 +137,15 @@ class Model:
             batch_size: pictures that go through the graph together.
             top_k: keep the k most probable entries of ``scores``; None keeps all.
         """
-        load = _loader(self.description.preprocess)
-        with ThreadPoolExecutor(cpu_count()) as pool:
-            task = self.description.task
-            named = ((name, source, *(rest or (None,))) for name, source, *rest in images)
-            for pictures, inputs in _batches(named, load, pool, batch_size):
-                good = [item for item in inputs if isinstance(item, tuple)]
-                found = iter(self._answer(good, top_k) if good else ())
-                for (name, _, box), item in zip(pictures, inputs, strict=True):
-                    if isinstance(item, tuple):
-                        yield Answer(name, task, next(found), box=box)
-                    else:
-                        yield Answer(name, task, None, str(item), box=box)
+        known = self.description
+        named = ((name, source, *(rest or (None,))) for name, source, *rest in images)
+        for batch in _run_batches(self.backend, named, known.preprocess, batch_size):
+            found = iter(self._decode(batch.outputs, batch.geometries, top_k))
+            for (name, _, box), item in zip(batch.pictures, batch.inputs, strict=True):
+                if isinstance(item, tuple):
+                    yield Answer(name, known.task, next(found), box=box)
+                else:
+                    yield Answer(name, known.task, None, str(item), box=box)
 
     def draw(self, image: ImageSource, prediction: Prediction) -> Mapping[str, Image.Image]:
         """Pictures that show a prediction: see ``TaskSpec.draw``.
@@ -161,13 +161,11 @@ class Model:
         pixels = read_image(image, white_level=known.preprocess.white_level)
         return self._spec.draw(pixels, prediction, known.schema)
 
-    def _answer(self, inputs: Sequence[Input], top_k: int | None) -> list[Prediction]:
-        outputs = self.backend.run(np.stack([pixels for pixels, _ in inputs]))
-        return self._decode(outputs, [geometry for _, geometry in inputs], top_k)
-
     def _decode(
         self, outputs: Outputs, geometries: Sequence[Geometry], top_k: int | None
     ) -> list[Prediction]:
+        if not geometries:
+            return []
         known = self.description
         return self._spec.decode(
             outputs, known.schema, known.calibration, geometries=geometries, top_k=top_k
@@ -217,42 +215,50 @@ def run_paths(
         UnreadableImageError: a file became unreadable since it was listed; names it.
     """
     named = ((str(path), path, box) for path, box in pictures)
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        for batch, inputs in _batches(named, _loader(preprocess), pool, batch_size):
-            good = []
-            for (name, _, _), item in zip(batch, inputs, strict=True):
-                if isinstance(item, UnreadableImageError):
-                    raise UnreadableImageError(f"{name} {item}")
-                good.append(item)
-            outputs = backend.run(np.stack([pixels for pixels, _ in good]))
-            yield outputs, [geometry for _, geometry in good]
+    for batch in _run_batches(backend, named, preprocess, batch_size):
+        for (name, _, _), item in zip(batch.pictures, batch.inputs, strict=True):
+            if isinstance(item, UnreadableImageError):
+                raise UnreadableImageError(f"{name} {item}")
+        yield batch.outputs, batch.geometries
 
 
-def _loader(preprocess: Preprocess) -> Load:
-    def load(image: ImageSource, box: Box | None) -> Input | UnreadableImageError:
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """Pictures, what goes into the graph or why nothing does, and the outputs for what did."""
+
+    pictures: Sequence[Picture]
+    inputs: Sequence[Input | UnreadableImageError]
+    outputs: Outputs
+
+    @property
+    def geometries(self) -> list[Geometry]:
+        return [item[1] for item in self.inputs if isinstance(item, tuple)]
+
+
+def _run_batches(
+    backend: Backend, images: Iterable[Picture], preprocess: Preprocess, batch_size: int
+) -> Iterator[_Batch]:
+    """Batches in order; while the caller has one, the next are decoded and run."""
+    source = iter(images)
+
+    def load(picture: Picture) -> Input | UnreadableImageError:
+        _, image, box = picture
         try:
             return load_input(image, preprocess, box)
         except UnreadableImageError as error:
             return error
 
-    return load
+    def run(pictures: Sequence[Picture], loading: Sequence[Future[Any]]) -> _Batch:
+        inputs = [future.result() for future in loading]
+        good = [item[0] for item in inputs if isinstance(item, tuple)]
+        return _Batch(pictures, inputs, backend.run(np.stack(good)) if good else {})
 
-
-def _batches(
-    images: Iterable[Picture],
-    load: Load,
-    pool: ThreadPoolExecutor,
-    batch_size: int,
-) -> Iterator[tuple[list[Picture], list[Input | UnreadableImageError]]]:
-    """Decodes the next batch while the caller works on the present one."""
-    source = iter(images)
-
-    def start() -> tuple[list[Picture], list[Any]] | None:
-        chosen = list(islice(source, batch_size))
-        return (chosen, [pool.submit(load, i, box) for _, i, box in chosen]) if chosen else None
-
-    ahead = start()
-    while ahead is not None:
-        chosen, futures = ahead
-        ahead = start()
-        yield chosen, [future.result() for future in futures]
+    with ThreadPoolExecutor(cpu_count()) as loaders, ThreadPoolExecutor(AT_ONCE) as runners:
+        started: deque[Future[_Batch]] = deque()
+        while True:
+            while len(started) <= AT_ONCE and (pictures := list(islice(source, batch_size))):
+                loading = [loaders.submit(load, picture) for picture in pictures]
+                started.append(runners.submit(run, pictures, loading))
+            if not started:
+                return
+            yield started.popleft().result()

@@ -11,7 +11,7 @@ class Backend(Protocol):
     """Runs a graph on batches of preprocessed pictures."""
 
     def run(self, batch: ImageArray) -> Outputs:
-        """Runs a batch.
+        """Runs a batch. May be called by several threads at once.
 
         Args:
             batch: (n, height, width, 3), uint8, RGB.

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class LiteRtBackend:
         except (RuntimeError, ValueError) as error:
             first = str(error).partition("\n")[0]
             raise ModelError(f"LiteRT cannot load {path.name}: {first}") from error
+        # An interpreter computes in memory of its own.
+        self._lock = threading.Lock()
         self._size = tuple(int(side) for side in details["shape"][1:3])
 
     def run(self, batch: ImageArray) -> Outputs:
@@ -62,7 +65,10 @@ class LiteRtBackend:
         Outputs with the axes of a picture are (n, channels, height, width) and have the positions
         of those of ``model.onnx``.
         """
-        found = [self._run(**{self._input: pixels[None].astype(np.float32)}) for pixels in batch]
+        with self._lock:
+            found = [
+                self._run(**{self._input: pixels[None].astype(np.float32)}) for pixels in batch
+            ]
         return {
             name: np.concatenate([self._ours(outputs[name]) for outputs in found])
             for name in found[0]

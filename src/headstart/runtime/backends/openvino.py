@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +41,15 @@ class OpenVinoBackend:
             self._compiled = core.compile_model(core.read_model(graph, *weights), "CPU", settings)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO cannot load {name}: {error}") from error
+        # A compiled model that is called has one request, and its outputs are views of it.
+        self._lock = threading.Lock()
         self._names = [output.get_any_name() for output in self._compiled.outputs]
 
     def run(self, batch: ImageArray) -> Outputs:
         """Runs a batch (n, height, width, 3), uint8, RGB."""
-        found = self._compiled([batch])
-        return {name: np.array(found[at], dtype=np.float32) for at, name in enumerate(self._names)}
+        with self._lock:
+            found = self._compiled([batch])
+            return {name: np.array(found[at], np.float32) for at, name in enumerate(self._names)}
 
 
 class MissingProcessorError(MissingExtraError):
