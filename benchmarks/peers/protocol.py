@@ -53,6 +53,18 @@ def importing() -> Iterator[None]:
     say("imports", seconds=round(time.perf_counter() - start, 3))
 
 
+def autocast() -> Any:
+    """Autocast of torch in bfloat16: where the processor cannot compute in it, nothing changes.
+
+    There torch would imitate it, several times slower than float32.
+    """
+    import torch
+
+    known = torch.cpu.get_capabilities()
+    able = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return torch.autocast("cpu", torch.bfloat16, enabled=able)
+
+
 class OutOfTimeError(Exception):
     """The clock has passed the job's limit."""
 

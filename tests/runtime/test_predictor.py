@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,24 @@ def test_two_batches_are_run_at_once_and_answered_in_order(tmp_path: Path) -> No
     batches = run_paths(Waiting(graph()), [(p, None) for p in paths], PREPROCESS, batch_size=2)
     found = np.concatenate([outputs["unknown_score"] for outputs, _ in batches])
     assert found == pytest.approx([9 / 25.5, 40 / 25.5, 80 / 25.5, 120 / 25.5, 160 / 25.5])
+
+
+def test_with_a_number_of_threads_one_batch_runs_at_a_time() -> None:
+    backend = OnnxBackend(graph(), 1)
+    session, running = backend._session, []
+
+    class Watched:
+        def run(self, *given: Any) -> Any:
+            running.append(1)
+            assert len(running) == 1
+            time.sleep(0.02)
+            running.clear()
+            return session.run(*given)
+
+    backend._session = Watched()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(backend.run, 4 * [flat(255, 0, 0)[None]]))
+    assert [outputs["unknown_score"] for outputs in found] == 4 * [pytest.approx([10.0])]
 
 
 def test_the_input_has_the_size_and_white_of_the_model() -> None:

@@ -2,9 +2,9 @@
 
 What anybody can write in 60 lines: the same weights, the middle of each picture, no augmentation,
 scikit-learn's multinomial logistic regression on standardised features. Pictures are decoded by
-threads while the network works. Options: ``engine`` is ``torch`` (channels_last, bfloat16 autocast)
-or ``openvino`` (its own default precision); ``penalty`` is ``default`` (C = 1) or ``cv`` (chosen by
-5-fold cross-validation).
+threads while the network works. Options: ``engine`` is ``torch`` (channels_last, bfloat16 autocast
+where the processor has it) or ``openvino`` (its own default precision); ``penalty`` is ``default``
+(C = 1) or ``cv`` (chosen by 5-fold cross-validation).
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def open_engine(model: Pooled, name: str) -> Run:
     if name == "torch":
 
         def run_torch(pictures: Any) -> Any:
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            with torch.inference_mode(), protocol.autocast():
                 return model(torch.from_numpy(pictures)).float().numpy()
 
         return run_torch

@@ -1,6 +1,7 @@
 """A plain loop of torch and timm in its recommended form for a CPU.
 
-channels_last, bfloat16 autocast, DataLoader workers, timm's transforms, AdamW with one-cycle;
+channels_last, bfloat16 autocast where the processor has it, DataLoader workers, timm's transforms,
+AdamW with one-cycle;
 first the classifier alone on the frozen body (in evaluation mode), then everything (in training
 mode, as it is usually written). The clock stands still while the test split is scored.
 """
@@ -163,7 +164,7 @@ class Run:
     def _epoch(self, optimizer: torch.optim.Optimizer, schedule: Any) -> None:
         for pictures, targets in self._train:
             inputs = pictures.to(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
+            with protocol.autocast():
                 loss = self._loss(self._model(inputs).float(), targets)
             loss.backward()
             optimizer.step()
@@ -174,7 +175,7 @@ class Run:
     def _score(self) -> float:
         right = seen = 0
         self._model.eval()
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with torch.inference_mode(), protocol.autocast():
             for pictures, targets in self._test:
                 inputs = pictures.to(memory_format=torch.channels_last)
                 right += int((self._model(inputs).argmax(dim=1) == targets).sum())

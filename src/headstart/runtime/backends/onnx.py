@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ class OnnxBackend:
 
     Args:
         graph: path or the bytes of the file.
-        threads: threads within one operation; 0 leaves the choice to onnxruntime.
+        threads: of the engine, which then runs one batch at a time; 0 leaves the choice to
+            onnxruntime.
 
     Raises:
         ModelError: the file is no graph that onnxruntime can run.
@@ -36,12 +39,14 @@ class OnnxBackend:
         except Exception as error:
             name = "the graph" if isinstance(graph, bytes) else str(graph)
             raise ModelError(f"onnxruntime cannot load {name}: {error}") from error
+        self._turn = threading.Lock() if threads else contextlib.nullcontext()
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, batch: ImageArray) -> Outputs:
         """Runs a batch (n, height, width, 3), uint8, RGB."""
-        results = self._session.run(self._outputs, {self._input: batch})
+        with self._turn:
+            results = self._session.run(self._outputs, {self._input: batch})
         return {
             name: np.asarray(result, dtype=np.float32)
             for name, result in zip(self._outputs, results, strict=True)
