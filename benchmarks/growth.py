@@ -1,11 +1,12 @@
 """Time and memory of ``train`` as the number of pictures grows, with the plain view only.
 
-Generated pictures, 96 pixels wide, in ten classes: what grows is their number. The longest run is
-extrapolated to a million by the cost of one more picture between the two largest numbers; that
-figure is no measurement. Memory is the largest anonymous memory of the process, by step.
+Generated pictures, 96 pixels wide and seen at that size, in ten classes: what grows is their
+number. The longest run is extrapolated to a million by the cost of one more picture between the two
+largest numbers; that figure is no measurement. Memory is the largest anonymous memory of the
+process, by step.
 
 Usage: python benchmarks/growth.py [--sizes 1000,10000,100000] [--work FOLDER] [--json]
-                                   [TRAIN OPTIONS, such as --image-size 96x96]
+                                   [TRAIN OPTIONS, such as --engine torch-float32]
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ EVERY = 0.1
 STEPS = ("decode", "features", "training", "export", "evaluation")
 AFTER = "report"
 # Few passes, so that the largest run ends in minutes: memory and growth do not depend on them.
-TRAIN_OPTIONS = ("--views", "0", "--epochs", "3", "--freeze-epochs", "2")
+TRAIN_OPTIONS = ("--image-size", "96x96", "--views", "0", "--epochs", "3", "--freeze-epochs", "2")
 
 
 @dataclasses.dataclass(frozen=True)

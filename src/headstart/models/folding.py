@@ -1,4 +1,4 @@
-"""Networks that answer the same in fewer operations: for running, not for training."""
+"""Convolution and batch normalisation in one operation: for running, and for training."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from timm.layers.conv2d_same import Conv2dSame
+import torch
+from timm.layers.conv2d_same import Conv2dSame, conv2d_same
 from timm.layers.norm_act import BatchNormAct2d
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -32,6 +33,59 @@ def folded(module: Module) -> Module:
         for convolution, norm in list(_pairs(parent)):
             _fold(parent, convolution, norm)
     return copied
+
+
+def joined(stage: nn.Module) -> nn.Module:
+    """A stage that shares all modules, and runs each convolution with its normalisation at once.
+
+    Where normalisation is in evaluation mode, as in most training, it is a factor for each channel:
+    the weights are multiplied by it instead of the maps. Outputs and all gradients are the same but
+    for rounding, while maps are neither written once more nor kept for the backward pass.
+    """
+    if not isinstance(stage, fx.GraphModule) or stage.graph.find_nodes(op="get_attr"):
+        # A tensor of the stage's own would not follow it to another device.
+        return stage
+    graph = copy.deepcopy(stage.graph)
+    calls = {str(node.target): node for node in graph.find_nodes(op="call_module")}
+    for names in _pairs(stage):
+        if _are_pair(*(stage.get_submodule(name) for name in names)):
+            convolution, norm = (calls[name] for name in names)
+            with graph.inserting_before(convolution):
+                modules = [graph.get_attr(name) for name in names]
+                both = graph.call_function(_convolve, (*convolution.args, *modules))
+            norm.replace_all_uses_with(both)
+            graph.erase_node(norm)
+            graph.erase_node(convolution)
+    return fx.GraphModule(stage, graph, class_name="JoinedStage")
+
+
+def _convolve(values: torch.Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> torch.Tensor:
+    """What ``norm(convolution(values))`` gives."""
+    found: torch.Tensor
+    mean, variance = norm.running_mean, norm.running_var
+    if norm.training or convolution._forward_pre_hooks or mean is None or variance is None:
+        found = norm(convolution(values))
+        return found
+    # Without weights of its own it has None there, which types do not say.
+    scale: torch.Tensor | None = norm.weight
+    shift: torch.Tensor | None = norm.bias
+    factor = (variance + norm.eps).rsqrt()
+    factor = factor if scale is None else factor * scale
+    start = -mean if convolution.bias is None else convolution.bias - mean
+    start = start * factor if shift is None else start * factor + shift
+    weight = convolution.weight * factor.view(-1, 1, 1, 1)
+    if isinstance(convolution, Conv2dSame):
+        shape: Any = convolution.stride, convolution.padding, convolution.dilation
+        found = conv2d_same(values, weight, start, *shape, convolution.groups)  # type: ignore[call-arg]
+    else:
+        found = convolution._conv_forward(values, weight, start)
+    if isinstance(norm, BatchNormAct2d):
+        found = norm.act(norm.drop(found))
+    return found
+
+
+def _are_pair(convolution: nn.Module, norm: nn.Module) -> bool:
+    return type(convolution) in CONVOLUTIONS and type(norm) in NORMS
 
 
 def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from headstart.models.backbones import Backbone
+from headstart.models.folding import joined
 from headstart.models.heads import Head, Maps
 
 
@@ -72,6 +73,8 @@ class Rest(nn.Module):
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
+        # The same modules: not registered, or state dicts would hold all weights twice.
+        self._joined = tuple(joined(stage) for stage in stages)
         self.start = start
         self.head = head
         self.reduced = reduced
@@ -105,11 +108,12 @@ class Rest(nn.Module):
 
     def _tapped(self, maps: Maps) -> Maps:
         """The maps of all taps of the head; stored ones are float16."""
-        found = [m.float() for m in maps]
+        # The layout in which processors convolve fastest.
+        found = [m.to(torch.float32, memory_format=torch.channels_last) for m in maps]
         features = found[-1]
         if self.start - 1 not in self.head.taps:
             found.pop()
-        for number, stage in enumerate(self.stages, self.start):
+        for number, stage in enumerate(self._joined, self.start):
             features = stage(features)
             if number in self.head.taps:
                 found.append(features)

@@ -164,6 +164,9 @@ def silent_trainer(precision: str, device: str, **options: Any) -> pl.Trainer:
         device: of torch.
         options: further arguments of ``pytorch_lightning.Trainer``.
     """
+    # With deterministic algorithms torch fills all fresh memory, in case somebody reads it: a tenth
+    # of the time of a step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return pl.Trainer(
         accelerator=device,
         devices=1,
