@@ -21,6 +21,8 @@ CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 
 NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
+
 
 def folded(module: Module) -> Module:
     """A copy in evaluation mode that has each batch normalisation in the convolution before it.
@@ -30,8 +32,10 @@ def folded(module: Module) -> Module:
     """
     copied = copy.deepcopy(module).eval()
     for parent in list(copied.modules()):
-        for convolution, norm in list(_pairs(parent)):
-            _fold(parent, convolution, norm)
+        for names, (convolution, norm) in list(_pairs(parent)):
+            after = [norm.drop, norm.act] if isinstance(norm, BatchNormAct2d) else []
+            parent.set_submodule(names[0], fuse_conv_bn_eval(convolution, norm))
+            parent.set_submodule(names[1], nn.Sequential(*after))
     return copied
 
 
@@ -47,15 +51,14 @@ def joined(stage: nn.Module) -> nn.Module:
         return stage
     graph = copy.deepcopy(stage.graph)
     calls = {str(node.target): node for node in graph.find_nodes(op="call_module")}
-    for names in _pairs(stage):
-        if _are_pair(*(stage.get_submodule(name) for name in names)):
-            convolution, norm = (calls[name] for name in names)
-            with graph.inserting_before(convolution):
-                modules = [graph.get_attr(name) for name in names]
-                both = graph.call_function(_convolve, (*convolution.args, *modules))
-            norm.replace_all_uses_with(both)
-            graph.erase_node(norm)
-            graph.erase_node(convolution)
+    for names, _ in _pairs(stage):
+        convolution, norm = (calls[name] for name in names)
+        with graph.inserting_before(convolution):
+            modules = [graph.get_attr(name) for name in names]
+            both = graph.call_function(_convolve, (*convolution.args, *modules))
+        norm.replace_all_uses_with(both)
+        graph.erase_node(norm)
+        graph.erase_node(convolution)
     return fx.GraphModule(stage, graph, class_name="JoinedStage")
 
 
@@ -84,34 +87,28 @@ def _convolve(values: torch.Tensor, convolution: nn.Conv2d, norm: nn.BatchNorm2d
     return found
 
 
-def _are_pair(convolution: nn.Module, norm: nn.Module) -> bool:
-    return type(convolution) in CONVOLUTIONS and type(norm) in NORMS
+def _pairs(parent: nn.Module) -> Iterator[tuple[tuple[str, str], Pair]]:
+    """Convolutions whose output goes into a normalisation and nowhere else, with their names."""
+    for names in _neighbours(parent):
+        first, second = (parent.get_submodule(name) for name in names)
+        if not isinstance(first, nn.Conv2d) or type(first) not in CONVOLUTIONS:
+            continue
+        if not isinstance(second, nn.BatchNorm2d) or type(second) not in NORMS:
+            continue
+        # Without statistics it normalises by the batch.
+        if second.track_running_stats:
+            yield names, (first, second)
 
 
-def _pairs(parent: nn.Module) -> Iterator[tuple[str, str]]:
+def _neighbours(parent: nn.Module) -> Iterator[tuple[str, str]]:
     """Names of modules of which the second takes the first one's output, and nothing else does."""
     if isinstance(parent, fx.GraphModule):
-        calls = [node for node in parent.graph.nodes if node.op == "call_module"]
+        calls = parent.graph.find_nodes(op="call_module")
         used = Counter(str(node.target) for node in calls)
         for node in calls:
-            for before in node.all_input_nodes:
+            for before in set(calls).intersection(node.all_input_nodes):
                 names = str(before.target), str(node.target)
                 if len(before.users) == 1 and all(used[name] == 1 for name in names):
                     yield names
     elif type(parent).forward is nn.Sequential.forward:
         yield from pairwise(name for name, _ in parent.named_children())
-
-
-def _fold(parent: nn.Module, convolution: str, norm: str) -> None:
-    """Replaces both modules where they are what can be folded."""
-    first, second = parent.get_submodule(convolution), parent.get_submodule(norm)
-    if not isinstance(first, nn.Conv2d) or type(first) not in CONVOLUTIONS:
-        return
-    if not isinstance(second, nn.BatchNorm2d) or type(second) not in NORMS:
-        return
-    if not second.track_running_stats:
-        # It normalises by the batch.
-        return
-    parent.set_submodule(convolution, fuse_conv_bn_eval(first, second))
-    after = nn.Sequential(second.drop, second.act) if isinstance(second, BatchNormAct2d) else None
-    parent.set_submodule(norm, after or nn.Identity())
