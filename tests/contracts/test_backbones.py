@@ -68,9 +68,9 @@ def test_rest_of_prefix_is_the_network_at_every_cut(
         for stage in range(network.n_stages + 1):
             prefix, rest = network.split(stage)
             rest.eval()
-            torch.testing.assert_close(
-                rest(prefix(pictures)), whole, rtol=0, atol=0, msg=f"{stage}"
-            )
+            # Rounding: the rest multiplies weights, not maps, by the factors of normalisation.
+            error = (rest(prefix(pictures)) - whole).abs().max() / whole.abs().max()
+            assert error <= 1e-5, (stage, error)
 
 
 def test_channels_and_strides_are_as_declared(network: Network, pictures: torch.Tensor) -> None:
