@@ -12,7 +12,7 @@ cells of the demo are taken, where headstart trains for up to ten minutes. Compa
   refit       the head on 10,000 stored features
   cold        predict on one picture from a cold start
   second      how soon training starts, the first time and with another learning rate
-  growth      1,000 to 100,000 generated pictures: time and memory (a quarter of an hour)
+  growth      1,000 to 100,000 generated pictures: time and memory (twenty minutes)
 
 Results go to benchmarks/results/, tables to docs/reference/benchmarks.md. With --quick every
 comparison but growth runs once, shortened; with --smoke every peer runs on eight generated pictures
