@@ -54,15 +54,21 @@ def importing() -> Iterator[None]:
 
 
 def autocast() -> Any:
-    """Autocast of torch in bfloat16: where the processor cannot compute in it, nothing changes.
+    """Autocast of torch, which the caller has, in bfloat16; off where the processor has none.
 
     There torch would imitate it, several times slower than float32.
     """
     import torch
 
+    return torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16())
+
+
+@functools.cache
+def _has_bfloat16() -> bool:
+    import torch
+
     known = torch.cpu.get_capabilities()
-    able = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-    return torch.autocast("cpu", torch.bfloat16, enabled=able)
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 class OutOfTimeError(Exception):

@@ -27,9 +27,10 @@ def machine() -> dict[str, Any]:
     settings = {
         name: value for name, value in os.environ.items() if name.startswith(THREAD_VARIABLES)
     }
+    flags = _processor("flags").split()
     return {
         "processor": _processor("model name") or platform.processor(),
-        "instructions": [name for name in INSTRUCTIONS if name in _processor("flags").split()],
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",

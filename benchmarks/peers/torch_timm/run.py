@@ -1,9 +1,9 @@
 """A plain loop of torch and timm in its recommended form for a CPU.
 
 channels_last, bfloat16 autocast where the processor has it, DataLoader workers, timm's transforms,
-AdamW with one-cycle;
-first the classifier alone on the frozen body (in evaluation mode), then everything (in training
-mode, as it is usually written). The clock stands still while the test split is scored.
+AdamW with one-cycle; first the classifier alone on the frozen body (in evaluation mode), then
+everything (in training mode, as it is usually written). The clock stands still while the test split
+is scored.
 """
 
 from __future__ import annotations
