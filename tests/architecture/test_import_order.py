@@ -19,6 +19,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("config",),
     ("progress",),
     ("storage",),
+    ("parallel",),
     ("tasks",),
     ("runtime",),
     ("data",),

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from headstart.data.fingerprints import Scanned
-from headstart.data.parallel import map_ahead
 from headstart.data.scan import Scan, scan
 from headstart.errors import UnreadableImageError
+from headstart.parallel import map_ahead
 from headstart.progress import Progress
 from headstart.runtime.images import describe_file, read_image
 from headstart.types import Frame, ImageArray

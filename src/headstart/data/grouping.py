@@ -7,8 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from headstart.data.parallel import map_ahead
 from headstart.errors import DataError
+from headstart.parallel import map_ahead
 from headstart.runtime.images import capture_time
 from headstart.types import Annotation
 

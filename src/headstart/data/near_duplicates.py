@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from headstart.data.fingerprints import FingerprintIndex
-from headstart.data.parallel import map_ahead
 from headstart.errors import UnreadableImageError
+from headstart.parallel import map_ahead
 from headstart.progress import Progress
 from headstart.runtime.images import read_image
 from headstart.storage import cache_dir

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from headstart.data.image_cache import MARGIN, ImageCache
-from headstart.data.parallel import map_ahead
 from headstart.errors import DataError, UnreadableImageError
+from headstart.parallel import map_ahead
 from headstart.progress import Progress
 from headstart.runtime.images import read_image
 from headstart.runtime.preprocess import Preprocess, sample

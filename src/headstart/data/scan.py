@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headstart.data.fingerprints import FingerprintIndex, Scanned, fingerprint
-from headstart.data.parallel import map_ahead
 from headstart.errors import MissingDecoderError, UnreadableImageError
+from headstart.parallel import map_ahead
 from headstart.progress import Progress
 from headstart.runtime.images import deepest_value, measure, read_image
 from headstart.storage import cache_dir

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -15,6 +14,7 @@ from PIL import Image
 
 from headstart import tasks
 from headstart.errors import ConfigError, ModelError, UnreadableImageError
+from headstart.parallel import map_ahead
 from headstart.runtime import model_folder
 from headstart.runtime.backends import Backend
 from headstart.runtime.backends.onnx import OnnxBackend
@@ -239,7 +239,6 @@ def _run_batches(
     backend: Backend, images: Iterable[Picture], preprocess: Preprocess, batch_size: int
 ) -> Iterator[_Batch]:
     """Batches in order; while the caller has one, the next are decoded and run."""
-    source = iter(images)
 
     def load(picture: Picture) -> Input | UnreadableImageError:
         _, image, box = picture
@@ -248,17 +247,13 @@ def _run_batches(
         except UnreadableImageError as error:
             return error
 
-    def run(pictures: Sequence[Picture], loading: Sequence[Future[Any]]) -> _Batch:
-        inputs = [future.result() for future in loading]
+    def run(loading: Sequence[tuple[Picture, Future[Input | UnreadableImageError]]]) -> _Batch:
+        inputs = [future.result() for _, future in loading]
         good = [item[0] for item in inputs if isinstance(item, tuple)]
-        return _Batch(pictures, inputs, backend.run(np.stack(good)) if good else {})
+        outputs = backend.run(np.stack(good)) if good else {}
+        return _Batch([picture for picture, _ in loading], inputs, outputs)
 
-    with ThreadPoolExecutor(cpu_count()) as loaders, ThreadPoolExecutor(AT_ONCE) as runners:
-        started: deque[Future[_Batch]] = deque()
-        while True:
-            while len(started) <= AT_ONCE and (pictures := list(islice(source, batch_size))):
-                loading = [loaders.submit(load, picture) for picture in pictures]
-                started.append(runners.submit(run, pictures, loading))
-            if not started:
-                return
-            yield started.popleft().result()
+    with ThreadPoolExecutor(cpu_count()) as loaders:
+        loading = ((picture, loaders.submit(load, picture)) for picture in images)
+        batches = iter(lambda: list(islice(loading, batch_size)), [])
+        yield from map_ahead(run, batches, threads=AT_ONCE, ahead=AT_ONCE)

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from headstart.data import parallel
-from headstart.data.parallel import map_ahead
+from headstart import parallel
+from headstart.parallel import map_ahead
 
 
 def test_results_keep_their_order() -> None:
