@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.cli.options import AsJson, Data, Group, Limit, TaskName
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = """Examples:
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def augment(
-    data: Annotated[Path, typer.Argument(help="Folder or CSV, as for train.")],
+    data: Data,
     *,
     into: Annotated[Path, typer.Option(metavar="DIR", help="New folder to write.")],
     times: Annotated[int, typer.Option(help="Copies of each training picture.")] = 10,
@@ -42,16 +43,10 @@ def augment(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Decides the copies.")] = 0,
-    task: Annotated[str | None, typer.Option(help="[default: from the data]")] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="What stays on one side: COLUMN, folder:N, name:REGEX or burst:SECONDS.",
-        ),
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    task: TaskName = None,
+    group: Group = None,
+    limit: Limit = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write augmented copies of training pictures."""
     result = jobs.augment(

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.cli.options import AsJson
 from headstart.collecting.limits import Limits
 from headstart.config import parse_bytes
 from headstart.errors import ConfigError
@@ -69,7 +70,7 @@ def collect(
     again: Annotated[
         bool, typer.Option("--again", help="Ask also for what was refused before.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Download pictures from lists of URLs into class folders."""
     try:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.cli.options import AsJson, Group, TaskName
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = """Examples:
@@ -36,15 +37,9 @@ def convert(
     pictures: Annotated[
         str, typer.Option(metavar="WAY", help="copy, hardlink or symlink.")
     ] = "copy",
-    task: Annotated[str | None, typer.Option(help="[default: from the data]")] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="What stays on one side: COLUMN, folder:N, name:REGEX or burst:SECONDS.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    task: TaskName = None,
+    group: Group = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a data set in the format of other programs."""
     result = jobs.convert(

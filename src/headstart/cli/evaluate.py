@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.cli.options import ModelFolder
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = """Examples:
@@ -25,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
+    model: ModelFolder,
     data: Annotated[Path, typer.Argument(help="Labelled pictures.")],
     label_from: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Label in brackets, of a picture's path.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from headstart import jobs
+from headstart.cli.options import ModelFolder
 from headstart.progress import ConsoleProgress
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
+    model: ModelFolder,
     *,
     to: Annotated[str, typer.Option(metavar="FORMATS", help="Separated by commas.")] = "onnx",
     precision: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.cli.options import AsJson, BatchSize, ImageSize, Limit, Views
 from headstart.cli.train import Backbone, StartFrom, Strategy, Task, Weights
 from headstart.progress import ConsoleProgress
 
@@ -38,11 +39,11 @@ def lr_find(
     weights: Weights = None,
     start_from: StartFrom = None,
     strategy: Strategy = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
+    batch_size: BatchSize = None,
+    image_size: ImageSize = None,
     split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
-    views: Annotated[int | None, typer.Option(help="Augmented views of each picture.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    views: Views = None,
+    limit: Limit = None,
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the curve into this SVG file.")
@@ -50,7 +51,7 @@ def lr_find(
     config: Annotated[
         Path | None, typer.Option(help="YAML file with more settings; flags win over it.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Suggest a learning rate."""
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}

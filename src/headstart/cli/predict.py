@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from headstart import jobs
+from headstart.cli.options import ModelFolder
 from headstart.errors import HeadstartError
 from headstart.progress import ConsoleProgress
 from headstart.runtime.predictor import DEFAULT_BATCH, Answer
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model folder, such as runs/photos/model.")],
+    model: ModelFolder,
     images: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,

@@ -9,6 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from headstart import jobs
+from headstart.cli.options import (
+    AsJson,
+    Augment,
+    Data,
+    Flip,
+    ImageSize,
+    Limit,
+    Resize,
+    TaskName,
+    Views,
+)
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = """Examples:
@@ -27,22 +38,22 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    data: Annotated[Path, typer.Argument(help="Folder or CSV, as for train.")],
+    data: Data,
     *,
     out: Annotated[
         Path | None, typer.Option(help="PNG file to write  [default: runs/NAME-batch.png]")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Views  [default: a batch]")] = None,
-    task: Annotated[str | None, typer.Option(help="[default: from the data]")] = None,
-    image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
-    resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,
-    views: Annotated[int | None, typer.Option(help="Augmented views of each picture.")] = None,
-    augment: Annotated[str | None, typer.Option(help="none, light, standard or strong.")] = None,
-    flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    task: TaskName = None,
+    image_size: ImageSize = None,
+    resize: Resize = None,
+    views: Views = None,
+    augment: Augment = None,
+    flip: Flip = None,
+    limit: Limit = None,
     seed: Annotated[int | None, typer.Option(help="Decides views and order.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Draw a batch as training sees it, with its targets."""
     settings: dict[str, Any] = {

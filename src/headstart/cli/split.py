@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.cli.options import AsJson, Data, Group, TaskName
 from headstart.jobs.split_job import SplitResult
 from headstart.progress import ConsoleProgress
 from headstart.types import SPLITS
@@ -36,21 +37,15 @@ def register(app: typer.Typer) -> None:
 
 
 def split(
-    data: Annotated[Path, typer.Argument(help="Folder or CSV, as for train.")],
+    data: Data,
     *,
     out: Annotated[Path | None, typer.Option(help="CSV file to write.")] = None,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="What stays on one side: COLUMN, folder:N, name:REGEX or burst:SECONDS.",
-        ),
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="[default: from the data]")] = None,
+    group: Group = None,
+    task: TaskName = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Decide although the data gives sides.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say which picture trains, validates and tests."""
     result = jobs.split(

@@ -9,6 +9,17 @@ from typing import Annotated
 import typer
 
 from headstart import jobs, tasks
+from headstart.cli.options import (
+    AsJson,
+    Augment,
+    BatchSize,
+    Flip,
+    Group,
+    ImageSize,
+    Limit,
+    Resize,
+    Views,
+)
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = r"""Examples:
@@ -84,13 +95,6 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps, to train on 
 Splits = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Sides of pictures, from headstart split.")
 ]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RULE",
-        help="What stays on one side: COLUMN, folder:N, name:REGEX or burst:SECONDS.",
-    ),
-]
 AllowLeak = Annotated[
     bool | None, typer.Option("--allow-leak", help="Train although the given split leaks.")
 ]
@@ -128,12 +132,12 @@ def train(
     normalise_by: NormaliseBy = None,
     threshold_aim: ThresholdAim = None,
     schedule: Schedule = None,
-    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    image_size: Annotated[str | None, typer.Option(metavar="N|HxW", help="In pixels.")] = None,
-    resize: Annotated[str | None, typer.Option(help="letterbox, crop or squash.")] = None,
+    batch_size: BatchSize = None,
+    image_size: ImageSize = None,
+    resize: Resize = None,
     split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
-    views: Annotated[int | None, typer.Option(help="Augmented views of each picture.")] = None,
-    augment: Annotated[str | None, typer.Option(help="none, light, standard or strong.")] = None,
+    views: Views = None,
+    augment: Augment = None,
     mixup: Annotated[float | None, typer.Option(help="Mix pictures, Beta(X, X).")] = None,
     cutmix: Annotated[float | None, typer.Option(help="The same in rectangles.")] = None,
     sampler: Annotated[str | None, typer.Option(help="uniform or balanced.")] = None,
@@ -146,8 +150,8 @@ def train(
     train_norms: Annotated[
         bool | None, typer.Option("--train-norms", help="Adapt normalisation, too.")
     ] = None,
-    flip: Annotated[str | None, typer.Option(help="none, horizontal or both.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most N pictures.")] = None,
+    flip: Flip = None,
+    limit: Limit = None,
     device: Device = None,
     splits: Splits = None,
     group: Group = None,
@@ -157,7 +161,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train, test and export a model."""
     settings = {name: value for name, value in locals().items() if name not in NO_SETTINGS}
