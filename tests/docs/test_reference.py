@@ -30,10 +30,11 @@ def test_a_stale_page_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_command_and_option_is_in_the_reference() -> None:
     page = pages()["docs/reference/cli.md"]
-    verbs = sorted(
-        path.stem.replace("_", "-") for path in (ROOT / "src/headstart/cli").glob("[a-z]*.py")
-    )
-    verbs.remove("main")
+    verbs = [
+        path.stem.replace("_", "-")
+        for path in sorted((ROOT / "src/headstart/cli").glob("[a-z]*.py"))
+        if "\ndef register(" in path.read_text(encoding="utf-8")
+    ]
     assert len(verbs) >= 3
     for verb in verbs:
         assert f"## headstart {verb}\n" in page
