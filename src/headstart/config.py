@@ -26,6 +26,7 @@ MIN_SIDE = 32
 DeviceName = Literal["cpu", "cuda", "mps"]
 LoggerName = Literal["tensorboard", "wandb", "none"]
 Schedule = Literal["one-cycle", "cosine", "plateau", "constant"]
+Mirroring = Literal["none", "horizontal", "both"]
 Strategy = Literal["features", "finetune", "full"]
 DATASET_FILE = "dataset.yaml"
 UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -192,7 +193,10 @@ class TrainConfig(BaseModel):
     views: Annotated[int | None, Field(ge=0, le=100)] = None
     # How far augmented views are from the picture, and which mirror images mean the same.
     augment: Literal["none", "light", "standard", "strong"] | None = None
-    flip: Literal["none", "horizontal", "both"] | None = None
+    flip: Mirroring | None = None
+    # The trained model answers with the mean over the picture and its mirror images, which takes 2
+    # (horizontal) or 4 (both) times as long.
+    tta: Mirroring = "none"
     # Use at most this many pictures, chosen evenly over the classes: for a quick try.
     limit: Annotated[int | None, Field(ge=1)] = None
     # CSV file with the columns image and split, as `headstart split` writes it; wins over the sides

@@ -136,6 +136,28 @@ def test_verify_looks_at_every_batch(
     assert calls == [2, 2, 1]
 
 
+@pytest.mark.parametrize(("tta", "axes"), [("horizontal", [(2,)]), ("both", [(2,), (1,), (1, 2)])])
+def test_a_mean_over_mirror_images_is_part_of_the_graph(
+    whole: Deployed, tta: str, axes: list[tuple[int, ...]]
+) -> None:
+    mirrored = Deployed(whole.network, whole.finish, tta)
+    run = backend(export_graph(mirrored, OUTPUTS, SIZE)).run
+    images = np.stack(pictures())
+    answer = run(images)["probabilities"]
+    views = [images, *(np.flip(images, turned) for turned in axes)]
+    with torch.inference_mode():
+        raw = [whole.network(torch.from_numpy(np.ascontiguousarray(view))) for view in views]
+        expected = whole.finish(torch.stack(raw).mean(0))[0].numpy()
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+    plain = whole.finish(raw[0])[0].numpy()
+    assert np.abs(answer - plain).max() > 0.01
+    for view in views[1:]:
+        np.testing.assert_allclose(
+            run(np.ascontiguousarray(view))["probabilities"], answer, atol=1e-5
+        )
+    np.testing.assert_allclose(run(images[:1])["probabilities"], answer[:1], atol=1e-5)
+
+
 def tamper_weights(graph: onnx.ModelProto) -> None:
     largest = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
     values = numpy_helper.to_array(largest) * np.float32(1.05)

@@ -8,6 +8,7 @@ import pytest
 
 from headstart.data.augment import Augmentation
 from headstart.training import engines
+from headstart.training import probe as probe_module
 from headstart.training.probe import Probe
 from headstart.training.views import ViewMaker
 from training.small import SPLIT_STAGE, Small
@@ -22,7 +23,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 @pytest.fixture
 def probe(small: Small) -> Probe:
-    config = small.config.model_copy(update={"batch_size": 40})
+    return probe_of(small, batch_size=40)
+
+
+def probe_of(small: Small, **settings: object) -> Probe:
+    config = small.config.model_copy(update=settings)
     maker = ViewMaker(small.preprocess, 0, Augmentation())
     return Probe(config, small.network(), small.manifest, maker, small.images)
 
@@ -52,6 +57,15 @@ def test_everything_has_a_cost_and_is_measured_once(
     assert costs() == first
     assert first[0] > first[2]
     assert len(opened) == 1
+
+
+def test_a_mean_over_mirror_images_takes_as_many_times_as_long(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe_module, "seconds_per_picture", lambda *_: 1e6)
+    asked = ("none", "horizontal", "both")
+    scores = [probe_of(small, tta=tta, batch_size=40).score for tta in asked]
+    assert [score / scores[0] for score in scores] == pytest.approx([1, 2, 4], rel=1e-3)
 
 
 def test_the_engine_that_was_measured_is_handed_on(probe: Probe) -> None:

@@ -36,6 +36,22 @@ def test_everything_that_was_left_open_is_filled_in() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tta", "given", "flip"),
+    [
+        ("horizontal", {}, "horizontal"),
+        ("horizontal", {"flip": "both"}, "both"),
+        ("both", {}, "both"),
+        ("none", {"flip": "none"}, "none"),
+    ],
+)
+def test_what_is_asked_in_a_mirror_is_trained_there(
+    tta: str, given: dict[str, str], flip: str
+) -> None:
+    config = settled("classification", None, tta=tta, **given)
+    assert (config.tta, config.flip) == (tta, flip)
+
+
+@pytest.mark.parametrize(
     ("task", "schema", "settings", "said"),
     [
         ("classification", None, {"loss": "hinge"}, "--loss must be one of cross-entropy"),
@@ -44,6 +60,19 @@ def test_everything_that_was_left_open_is_filled_in() -> None:
         ("keypoints", POINTS, {"head": "mlp"}, "--head must be linear, got 'mlp'"),
         ("classification", None, {"head": "lse"}, "--head must be linear or mlp, got 'lse'"),
         ("keypoints", POINTS, {"flip": "both"}, "--flip must be none, got 'both'"),
+        ("keypoints", POINTS, {"tta": "horizontal"}, "--tta must be none, got 'horizontal'"),
+        (
+            "classification",
+            None,
+            {"tta": "both", "flip": "horizontal"},
+            "--flip must be both with --tta both, got 'horizontal'",
+        ),
+        (
+            "classification",
+            None,
+            {"tta": "horizontal", "flip": "none"},
+            "--flip must be horizontal with --tta horizontal, got 'none'",
+        ),
         ("keypoints", POINTS, {"backbone": "a,b"}, "--backbone must be one network, got 'a,b'"),
         (
             "classification",

@@ -151,6 +151,9 @@ def train(
         bool | None, typer.Option("--train-norms", help="Adapt normalisation, too.")
     ] = None,
     flip: Flip = None,
+    tta: Annotated[
+        str | None, typer.Option(help="Mean over mirror images: none, horizontal or both.")
+    ] = None,
     limit: Limit = None,
     device: Device = None,
     splits: Splits = None,

@@ -14,6 +14,7 @@ from torch import nn
 
 from headstart.errors import ModelError
 from headstart.exporting.metadata import to_entries
+from headstart.models.mirrored import mean_over_mirrored
 from headstart.models.network import Network
 from headstart.models.onnx_graph import export_onnx
 from headstart.types import Size
@@ -25,16 +26,20 @@ class Deployed(nn.Module):
     Args:
         network: backbone and head.
         finish: from raw outputs to the task's named outputs.
+        tta: mirror images over which it averages, see ``models.mirrored``: inside, so that whoever
+            runs the graph need not know.
     """
 
-    def __init__(self, network: Network, finish: nn.Module) -> None:
+    def __init__(self, network: Network, finish: nn.Module, tta: str = "none") -> None:
         super().__init__()
         self.network = network
         self.finish = finish
+        self.tta = tta
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Outputs of uint8 RGB pictures (n, h, w, 3)."""
-        outputs: tuple[torch.Tensor, ...] = self.finish(self.network(image))
+        raw = mean_over_mirrored(self.network, image, self.tta)
+        outputs: tuple[torch.Tensor, ...] = self.finish(raw)
         return outputs
 
 

@@ -55,7 +55,7 @@ def with_state(
         shapes = {key: tensor.shape for key, tensor in network.state_dict().items()}
         if shapes == {key: tensor.shape for key, tensor in state.items()}:
             network.load_state_dict(dict(state))
-            deployed = Deployed(network, learner.finish(head)).eval()
+            deployed = Deployed(network, learner.finish(head), description.tta).eval()
             for key, buffer in deployed.finish.named_buffers():
                 if key in description.calibration:
                     buffer.fill_(description.calibration[key])

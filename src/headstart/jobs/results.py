@@ -114,7 +114,7 @@ def _export(
     """Exports with neutral calibration, fits it on the originals, and puts it into the graph."""
     manifest, network = inputs.manifest, inputs.network
     spec, learner = tasks.spec(manifest.task), tasks.learner(manifest.task)
-    deployed = Deployed(network, learner.finish(network.head))
+    deployed = Deployed(network, learner.finish(network.head), inputs.config.tta)
     graph = export_graph(deployed, spec.outputs, inputs.preprocess.size)
     val = manifest.on("val")
     neutral = inputs.scored(OnnxBackend(graph.SerializeToString()))
@@ -181,6 +181,7 @@ def _write_model(
         outputs=tasks.spec(manifest.task).outputs,
         seen=_seen(inputs),
         files={},
+        tta=inputs.config.tta,
         details={
             "headstart_version": headstart.__version__,
             "weights": {"license": info.license, "source": info.source},

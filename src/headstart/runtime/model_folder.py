@@ -36,6 +36,7 @@ class ModelDescription:
         seen: fingerprints of the pictures used for training and validation, by side.
         files: SHA-256 of the folder's other files, by name.
         details: everything else that is worth knowing: licence of the weights, versions, scores.
+        tta: mirror images over which the graph averages, see ``TrainConfig.tta``.
     """
 
     task: str
@@ -48,6 +49,7 @@ class ModelDescription:
     seen: Mapping[str, tuple[str, ...]]
     files: Mapping[str, str]
     details: Mapping[str, Any]
+    tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -67,6 +69,7 @@ class ModelDescription:
                 **self.preprocess.to_json(),
             },
             "outputs": list(self.outputs),
+            "tta": self.tta,
             "calibration": dict(self.calibration),
             **self.details,
             "files": dict(self.files),
@@ -82,6 +85,7 @@ _KNOWN_KEYS = frozenset(
         "head",
         "input",
         "outputs",
+        "tta",
         "calibration",
         "files",
         "seen",
@@ -120,6 +124,7 @@ def read_description(folder: Path) -> ModelDescription:
             outputs=tuple(value["outputs"]),
             seen={side: tuple(found) for side, found in value["seen"].items()},
             files=value["files"],
+            tta=value.get("tta", "none"),
             details={key: item for key, item in value.items() if key not in _KNOWN_KEYS},
         )
     except (ConfigError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:

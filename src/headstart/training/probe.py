@@ -19,6 +19,7 @@ from headstart.config import TrainConfig
 from headstart.data.image_cache import ImageCache
 from headstart.data.store import ArrayStore
 from headstart.models.folding import folded
+from headstart.models.mirrored import MIRRORED
 from headstart.models.network import Network
 from headstart.runtime.predictor import load_input
 from headstart.training import engines
@@ -76,6 +77,7 @@ class Probe:
         self._size = settled(config.image_size)
         self._batch_size = settled(config.batch_size)
         self._device = config.device
+        self._tta = config.tta
         self._engines: dict[tuple[str, int], engines.Engine] = {}
         self._found: dict[tuple[Any, ...], float] = {}
 
@@ -154,6 +156,7 @@ class Probe:
             load_input(record.path, self._maker.preprocess, record.box)
         reading = (time.perf_counter() - start) / max(1, len(records))
         share = 1.0 if has_bfloat16() else RUNTIME_SHARE
+        share *= 1 + len(MIRRORED[self._tta])
         return reading + share * seconds_per_picture(self._network, self._size)
 
 

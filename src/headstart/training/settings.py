@@ -73,11 +73,17 @@ def settle(
         "head": defaults.heads[0],
         "dropout": defaults.dropout,
         "augment": defaults.augment,
-        "flip": "horizontal" if defaults.may_mirror else "none",
+        "flip": _flip(config, defaults),
     }
     return config.model_copy(
         update={name: value for name, value in found.items() if getattr(config, name) is None}
     )
+
+
+def _flip(config: TrainConfig, defaults: TaskDefaults) -> str:
+    """Mirror images that are trained with: at least those that the model is to answer for."""
+    usual = "horizontal" if defaults.may_mirror else "none"
+    return "both" if config.tta == "both" else usual
 
 
 def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: TaskDefaults) -> None:
@@ -102,6 +108,16 @@ def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: Tas
         problems.append(
             f"--flip must be none, got {config.flip!r}: which points change places in a mirrored "
             "picture is not known (flip_pairs in dataset.yaml says it)"
+        )
+    if config.tta != "none" and learner.moves(schema):
+        problems.append(
+            f"--tta must be none, got {config.tta!r}: the mean over mirror images needs targets "
+            "that belong to whole pictures"
+        )
+    elif config.tta != "none" and config.flip not in (None, "both", config.tta):
+        problems.append(
+            f"--flip must be {config.tta} with --tta {config.tta}, got {config.flip!r}: what is "
+            "not the same in a mirror cannot be asked there"
         )
     if problems:
         raise ConfigError(problems)
