@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -42,7 +43,12 @@ ASKS_FOR_IT = {"collect": lambda data, model, new: ("urls.csv", "--into", new)}
 
 def verbs() -> set[str]:
     """All verbs, from the files that the command line is made of."""
-    names = {entry.name for entry in pkgutil.iter_modules(cli.__path__)} - {"main"}
+    found = (entry.name for entry in pkgutil.iter_modules(cli.__path__))
+    names = {
+        name
+        for name in found
+        if hasattr(importlib.import_module(f"{cli.__name__}.{name}"), "register")
+    }
     assert names <= set(package.__all__)
     return {name.replace("_", "-") for name in names}
 
