@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
-from headstart.cli.options import ModelFolder
+from headstart.cli.options import LabelFrom, ModelFolder
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = """Examples:
@@ -28,9 +28,7 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     model: ModelFolder,
     data: Annotated[Path, typer.Argument(help="Labelled pictures.")],
-    label_from: Annotated[
-        str | None, typer.Option(metavar="REGEX", help="Label in brackets, of a picture's path.")
-    ] = None,
+    label_from: LabelFrom = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a model on labelled pictures that it has not learned from."""

@@ -9,8 +9,20 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
-from headstart.cli.options import AsJson, BatchSize, ImageSize, Limit, Views
-from headstart.cli.train import Backbone, StartFrom, Strategy, Task, Weights
+from headstart.cli.options import (
+    AsJson,
+    Backbone,
+    BatchSize,
+    ImageSize,
+    Limit,
+    Seed,
+    SplitStage,
+    StartFrom,
+    Strategy,
+    Task,
+    Views,
+    Weights,
+)
 from headstart.progress import ConsoleProgress
 
 EXAMPLES = """Examples:
@@ -41,10 +53,10 @@ def lr_find(
     strategy: Strategy = None,
     batch_size: BatchSize = None,
     image_size: ImageSize = None,
-    split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
+    split_stage: SplitStage = None,
     views: Views = None,
     limit: Limit = None,
-    seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
+    seed: Seed = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the curve into this SVG file.")
     ] = None,

@@ -12,6 +12,7 @@ from headstart import jobs
 from headstart.cli.options import (
     AsJson,
     Augment,
+    ConfigFile,
     Data,
     Flip,
     ImageSize,
@@ -52,7 +53,7 @@ def show(
     flip: Flip = None,
     limit: Limit = None,
     seed: Annotated[int | None, typer.Option(help="Decides views and order.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
+    config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw a batch as training sees it, with its targets."""

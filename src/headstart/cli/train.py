@@ -8,17 +8,26 @@ from typing import Annotated
 
 import typer
 
-from headstart import jobs, tasks
+from headstart import jobs
 from headstart.cli.options import (
     AsJson,
     Augment,
+    Backbone,
     BatchSize,
+    ConfigFile,
     Flip,
     Group,
     ImageSize,
+    LabelFrom,
     Limit,
     Resize,
+    Seed,
+    SplitStage,
+    StartFrom,
+    Strategy,
+    Task,
     Views,
+    Weights,
 )
 from headstart.progress import ConsoleProgress
 
@@ -64,26 +73,6 @@ NO_SETTINGS = frozenset({"data", "out", "config", "resume", "as_json"})
 """Parameters of the verb that are no field of the configuration."""
 
 
-Task = Annotated[
-    str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
-]
-Backbone = Annotated[
-    str | None,
-    typer.Option(metavar="NAME,...", help="Names of timm  [default: efficientnet_lite0]"),
-]
-LabelFrom = Annotated[
-    str | None, typer.Option(metavar="REGEX", help="Label in brackets, of a picture's path.")
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Of the backbone; NAME=FILE,... for several."),
-]
-StartFrom = Annotated[
-    Path | None, typer.Option("--from", metavar="MODEL", help="Go on from an earlier model.")
-]
-Strategy = Annotated[
-    str | None, typer.Option(help="features (head only), finetune or full  [default: finetune]")
-]
 Budget = Annotated[str | None, typer.Option(metavar="TIME", help="Of the whole run, such as 5m.")]
 NormaliseBy = Annotated[
     str | None, typer.Option(metavar="I,J", help="Points whose distance divides errors.")
@@ -135,7 +124,7 @@ def train(
     batch_size: BatchSize = None,
     image_size: ImageSize = None,
     resize: Resize = None,
-    split_stage: Annotated[int | None, typer.Option(help="First stage that trains.")] = None,
+    split_stage: SplitStage = None,
     views: Views = None,
     augment: Augment = None,
     mixup: Annotated[float | None, typer.Option(help="Mix pictures, Beta(X, X).")] = None,
@@ -161,8 +150,8 @@ def train(
     allow_leak: AllowLeak = None,
     cache_size: CacheSize = None,
     logger: Logger = None,
-    seed: Annotated[int | None, typer.Option(help="Decides views, order and the head.")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file; flags win over it.")] = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a stopped run.")] = False,
     as_json: AsJson = False,
 ) -> None:

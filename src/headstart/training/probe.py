@@ -156,8 +156,8 @@ class Probe:
             load_input(record.path, self._maker.preprocess, record.box)
         reading = (time.perf_counter() - start) / max(1, len(records))
         share = 1.0 if has_bfloat16() else RUNTIME_SHARE
-        share *= 1 + len(MIRRORED[self._tta])
-        return reading + share * seconds_per_picture(self._network, self._size)
+        views = 1 + len(MIRRORED[self._tta])
+        return reading + views * share * seconds_per_picture(self._network, self._size)
 
 
 def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
