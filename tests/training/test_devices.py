@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from headstart.config import DeviceName
 from headstart.data.augment import Augmentation
@@ -18,7 +17,7 @@ from headstart.errors import ConfigError
 from headstart.jobs.material import checked_config
 from headstart.tasks.learning import TaskDefaults
 from headstart.training import engines, plan
-from headstart.training.devices import copy_on, has_bfloat16
+from headstart.training.devices import has_bfloat16
 from headstart.training.samples import ViewSamples
 from headstart.training.views import LiveViews, ViewMaker
 from training.small import SPLIT_STAGE, Small
@@ -55,13 +54,6 @@ def test_engine_and_precision_follow_the_device(
     wanted = "bf16-mixed" if native else "32-true"
     assert plan._precision(0.9, TaskDefaults(), "cuda") == wanted
     assert plan._precision(0.9, TaskDefaults(), "cpu") == "32-true"
-
-
-def test_a_copy_is_made_for_another_device_alone() -> None:
-    layer = nn.Linear(2, 3)
-    assert copy_on(layer, "cpu") is layer
-    assert copy_on(layer, "meta").weight.device.type == "meta"
-    assert layer.weight.device.type == "cpu"
 
 
 def check_workers(folder: Path) -> None:

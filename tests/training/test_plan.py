@@ -230,6 +230,37 @@ def test_a_person_reads_views_bytes_epochs_and_time(network: Network) -> None:
     assert "time   about" in text
 
 
+@pytest.mark.parametrize(
+    ("given", "training", "frozen"),
+    [
+        # A step from stage 6 on costs 6 ms, running a picture a quarter of that.
+        ({"split_stage": 6}, 0.006 * (7 * (1000 + 25) + (3100 + 0) * 0.25), 0.005 * 3100),
+        # Nothing is stored: two views and the plain one of each picture are made for the head, too.
+        ({"strategy": "full"}, 0.02 * 7 * 1025 + 0.0065 * 3100, 0.0),
+        ({"strategy": "features"}, 0.0, 0.005 * 3100),
+    ],
+)
+def test_the_expected_time_by_hand(
+    network: Network, given: dict[str, object], training: float, frozen: float
+) -> None:
+    asked = config(views=2, freeze_epochs=3, engine="torch-float32", **given)
+    if given.get("strategy") != "features":
+        asked = asked.model_copy(update={"epochs": 7})
+    expected = make_plan(asked, manifest(), network, Prices(1.0)).expected_seconds
+    head = 3 * 1000 * 1e-4
+    assert expected["training"] == pytest.approx(training + head)
+    assert expected["frozen part"] == pytest.approx(frozen)
+    assert expected["evaluation"] == pytest.approx(0.01 * 150)
+
+
+def test_views_of_an_earlier_run_are_reduced_already(network: Network) -> None:
+    asked = config(split_stage=6, views=2, epochs=7, freeze_epochs=0, engine="torch-float32")
+    costs = Prices(1.0)
+    plan = plan_module.make_plan(asked, manifest(), network, DEFAULTS, costs, missing=lambda _: 0)
+    assert plan.expected_seconds["frozen part"] == 0
+    assert plan.expected_seconds["training"] == pytest.approx(0.006 * 7 * 1025)
+
+
 @pytest.mark.parametrize("budget", [30, 60, 120, 240, 480, 2000])
 def test_a_budget_is_kept(network: Network, budget: int) -> None:
     plan = make_plan(config(budget=budget), manifest(), network, Prices(1.0))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from headstart.data.augment import Augmentation
+from headstart.data.loader import Maps
+from headstart.models.network import Rest
 from headstart.training import engines
 from headstart.training import probe as probe_module
 from headstart.training.probe import Probe
@@ -80,3 +85,30 @@ def test_nothing_is_left_in_the_cache(probe: Probe, small: Small, tmp_path: Path
     before = sorted(small.cache.rglob("*"))
     probe.view(NAME, SPLIT_STAGE)
     assert sorted(small.cache.rglob("*")) == before
+
+
+def test_a_step_is_timed_as_it_trains_and_changes_nothing(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+
+    def seen(self: Rest, maps: Maps) -> torch.Tensor:
+        modes.append({norm.training for norm in self.stages.modules() if is_norm(norm)})
+        return forward(self, maps)
+
+    forward = Rest.forward
+    monkeypatch.setattr(Rest, "forward", seen)
+    for train_norms in (False, True):
+        measured = probe_of(small, train_norms=train_norms, batch_size=4)
+        before = copy.deepcopy(measured._network.state_dict())
+        assert measured.step(SPLIT_STAGE, "32-true") > 0
+        after = measured._network.state_dict()
+        assert all(torch.equal(after[name], value) for name, value in before.items())
+        assert all(p.grad is None for p in measured._network.parameters())
+        assert modes
+        assert all(found == {train_norms} for found in modes)
+        modes.clear()
+
+
+def is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm2d)

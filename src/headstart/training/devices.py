@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from headstart.config import DeviceName
 from headstart.errors import ConfigError
-
-Module = TypeVar("Module", bound=nn.Module)
 
 SEEN: Mapping[str, Callable[[], bool]] = {
     "cuda": torch.cuda.is_available,
@@ -43,11 +38,3 @@ def has_bfloat16(device: DeviceName = "cpu") -> bool:
         return False
     found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
-
-
-def copy_on(module: Module, device: str) -> Module:
-    """The module itself on the processor, else a copy on the device.
-
-    Stages are shared between the parts of a network: moving one would tear the others apart.
-    """
-    return module if device == "cpu" else copy.deepcopy(module).to(device)

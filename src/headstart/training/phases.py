@@ -49,9 +49,6 @@ CONVEX_ROWS = 32_768
 Part = tuple[Rest, TaskLearner, PhaseSettings, PhaseData]
 """What a phase trains, and how: the first arguments of ``fit_phase``."""
 
-LIVE_HEAD_VIEWS = 3
-"""Views of each picture that the head's phase sees where none are stored: each costs a pass."""
-
 
 class Phases:
     """Trains a network on stored views.
@@ -102,8 +99,7 @@ class Phases:
         self._features: tuple[ReducedSamples, ReducedSamples] | None = None
         if network.head.reduce is not None:
             # Before anything has trained: the same in every session of the run.
-            seen = min(plan.views + 1, LIVE_HEAD_VIEWS) if plan.live else plan.views + 1
-            self._features = self._reduced(seen)
+            self._features = self._reduced(plan.head_views)
 
     def _encoded(self, records: Sequence[Record]) -> torch.Tensor | None:
         """Targets as one tensor (n, ...), where they do not depend on the view."""

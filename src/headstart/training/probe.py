@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import tempfile
@@ -23,8 +24,8 @@ from headstart.models.mirrored import MIRRORED
 from headstart.models.network import Network
 from headstart.runtime.predictor import load_input
 from headstart.training import engines
-from headstart.training.devices import copy_on, has_bfloat16
-from headstart.training.features import compact
+from headstart.training.devices import has_bfloat16
+from headstart.training.features import BATCHES_A_CHUNK, compact
 from headstart.training.settings import settled
 from headstart.training.views import ViewMaker
 from headstart.types import Manifest, Size
@@ -47,6 +48,9 @@ RUNTIME_SHARE = 0.6
 
 STEP_PICTURES = 32
 """Pictures of the largest training step that is timed: a larger one takes as long for each."""
+
+STORED_BYTES = 100_000_000
+"""Of maps at most are written to time their writing."""
 
 OVERLAP = 0.25
 """Share of the shorter of making a view and running the engine that does not hide behind the longer
@@ -77,6 +81,7 @@ class Probe:
         self._size = settled(config.image_size)
         self._batch_size = settled(config.batch_size)
         self._device = config.device
+        self._train_norms = config.train_norms
         self._tta = config.tta
         self._engines: dict[tuple[str, int], engines.Engine] = {}
         self._found: dict[tuple[Any, ...], float] = {}
@@ -132,7 +137,9 @@ class Probe:
         # Repeated outside inference mode, because these tensors take part in autograd.
         count = min(self._batch_size, STEP_PICTURES)
         maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])).to(self._device) for m in found)
-        rest = copy_on(rest, self._device)
+        # A copy: where normalisation learns, a step changes its statistics.
+        rest = copy.deepcopy(rest).to(self._device)
+        rest.stages.train(self._train_norms)
 
         def train_step() -> None:
             with torch.autocast(self._device, torch.bfloat16, enabled=precision != "32-true"):
@@ -161,19 +168,20 @@ class Probe:
 
 
 def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
-    """Writing the maps of one view, out of those of a batch."""
+    """Writing the maps of one view, out of those of a batch, in a chunk as long as a run writes."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         store = ArrayStore(Path(folder))
-        store.put(
-            {
-                f"{at}#{number}": row
-                for number, found in enumerate(maps)
-                for at, row in enumerate(compact(found))
-            }
-        )
+        batches = min(BATCHES_A_CHUNK, max(1, STORED_BYTES // sum(found.nbytes for found in maps)))
+        chunk = {
+            f"{batch}/{at}#{number}": row
+            for batch in range(batches)
+            for number, found in enumerate(maps)
+            for at, row in enumerate(compact(found))
+        }
+        store.put(chunk)
         store.close()
-        return (time.perf_counter() - start) / engines.BATCH
+        return (time.perf_counter() - start) / engines.BATCH / batches
 
 
 def seconds_per_picture(network: nn.Module, size: Size) -> float:
