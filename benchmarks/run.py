@@ -37,7 +37,13 @@ from runner.environments import BENCHMARKS, EnvironmentFailedError, python_of
 from runner.figures import Figures
 from runner.peers import PEERS, Outcome, run_peer, weights_problem
 from runner.pictures import sides_of
-from runner.results import best_variants, new_result, write_result
+from runner.results import (
+    OtherMachineError,
+    best_variants,
+    earlier_runs,
+    new_result,
+    write_result,
+)
 from runner.session import LIMIT_TIMES, LONGEST, Session, open_session
 from runner.tables import result_text, write_page
 
@@ -101,6 +107,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", default="1000,10000,100000", help="pictures of growth")
     parser.add_argument("--quick", action="store_true", help="once, shortened: ten minutes")
     parser.add_argument("--smoke", action="store_true", help="only whether every peer runs")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the accuracy runs that are there, run the rest"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, help="where temporary files go")
     arguments = parser.parse_args()
@@ -147,16 +156,26 @@ def save(session: Session, result: dict[str, Any]) -> None:
 
 
 def accuracy(session: Session) -> dict[str, Any]:
-    """Every peer in turn; each other seed in the opposite order."""
+    """Every peer in turn; each other seed in the opposite order. Takes hours, so it can go on."""
     arguments = session.arguments
     short = arguments.quick or arguments.smoke
     name = f"accuracy-{session.name}"
     result = new_result(name, target=arguments.target, quick=short, runs=[])
     runs: list[dict[str, Any]] = result["runs"]
+    if arguments.resume:
+        try:
+            runs += earlier_runs(arguments.results, result)
+        except OtherMachineError as error:
+            sys.exit(str(error))
+    done = {(run["peer"], run["variant"], run["seed"]) for run in runs}
     for seed in range(arguments.seeds):
         sides = sides_of(session.data(seed))
+        before = [run for run in runs if run["seed"] < seed]
         order = [
-            (peer, variant) for peer in arguments.peers for variant in chosen(session, peer, runs)
+            (peer, variant)
+            for peer in arguments.peers
+            for variant in chosen(session, peer, before)
+            if (peer, variant, seed) not in done
         ]
         for peer, variant in order if seed % 2 == 0 else order[::-1]:
             options = {**PEERS[peer].variants[variant], **extra_options(session, peer, variant)}

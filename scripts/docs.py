@@ -11,11 +11,9 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import importlib
 import inspect
 import io
 import os
-import pkgutil
 import re
 import shlex
 import subprocess
@@ -30,7 +28,7 @@ from typing import Any
 import typer
 from pydantic import BaseModel, BeforeValidator
 
-from headstart import cli, config
+from headstart import config
 from headstart.cli import main as command_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,7 +148,7 @@ def verbs() -> tuple[Verb, ...]:
     between its versions.
     """
     app = typer.Typer()
-    for module in verb_modules():
+    for module in command_line.verb_modules().values():
         module.register(app)
     found = []
     for command in app.registered_commands:
@@ -166,13 +164,6 @@ def verbs() -> tuple[Verb, ...]:
             )
         )
     return tuple(sorted(found, key=lambda verb: verb.name))
-
-
-def verb_modules() -> list[Any]:
-    """Modules of ``headstart.cli`` that add a verb."""
-    names = (f"{cli.__name__}.{entry.name}" for entry in pkgutil.iter_modules(cli.__path__))
-    modules = (importlib.import_module(name) for name in names)
-    return [module for module in modules if hasattr(module, "register")]
 
 
 def parameters(function: Callable[..., Any]) -> Iterator[Parameter]:

@@ -72,6 +72,39 @@ def write_result(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
     return path
 
 
+SAME = ("processor", "instructions", "cores")
+"""Facts of a machine in which all runs of one result agree."""
+
+
+class OtherMachineError(ValueError):
+    """Runs that cannot be compared with those of today."""
+
+
+def earlier_runs(folder: Path, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an earlier call has measured for the same result; empty where there was none.
+
+    Runs that failed are left out: they are run again.
+
+    Args:
+        folder: of the result files.
+        result: the new one, without runs.
+
+    Raises:
+        OtherMachineError: they come from another machine, or went for another target.
+    """
+    path = folder / f"{result['name']}.json"
+    if not path.is_file():
+        return []
+    before = json.loads(path.read_text(encoding="utf-8"))
+    facts = {"target": (before["target"], result["target"])}
+    facts |= {name: (before["machine"].get(name), result["machine"][name]) for name in SAME}
+    if others := [
+        f"{name} {old!r}, now {new!r}" for name, (old, new) in facts.items() if old != new
+    ]:
+        raise OtherMachineError(f"{path.name} has {'; '.join(others)}: leave out --resume")
+    return [run for run in before["runs"] if not run["error"]]
+
+
 def new_result(name: str, **facts: Any) -> dict[str, Any]:
     """A result without figures yet."""
     now = dt.datetime.now(dt.UTC)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 
 import headstart as package
 from cli.processes import WITHOUT_NETWORK, headstart
-from headstart import cli
+from headstart.cli.main import verb_modules
 from pictures import write_class_folders
 
 USED = 97
@@ -41,18 +39,6 @@ ASKS_FOR_IT = {"collect": lambda data, model, new: ("urls.csv", "--into", new)}
 """Verbs whose work is on the network."""
 
 
-def verbs() -> set[str]:
-    """All verbs, from the files that the command line is made of."""
-    found = (entry.name for entry in pkgutil.iter_modules(cli.__path__))
-    names = {
-        name
-        for name in found
-        if hasattr(importlib.import_module(f"{cli.__name__}.{name}"), "register")
-    }
-    assert names <= set(package.__all__)
-    return {name.replace("_", "-") for name in names}
-
-
 def run(folder: Path, verb: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     own = {f"HEADSTART_{name}": str(folder / name.lower()) for name in ("CACHE", "STATE")}
     return headstart(verb, *arguments, forbid=WITHOUT_NETWORK, cwd=folder, environment=own)
@@ -71,7 +57,8 @@ def model(data: Path) -> Path:
 
 
 def test_every_verb_is_here() -> None:
-    assert verbs() == {*VERBS, *ASKS_FOR_IT}
+    assert set(verb_modules()) == {*VERBS, *ASKS_FOR_IT}
+    assert {verb.replace("-", "_") for verb in verb_modules()} <= set(package.__all__)
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))

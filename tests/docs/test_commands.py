@@ -9,14 +9,14 @@ import pytest
 import typer
 
 from docs.pages import ROOT, commands, pages
-from docs.pages import generator as docs_generator
+from headstart.cli.main import verb_modules
 
 
 def problem_of(command: str) -> str:
     """What the real command line finds wrong with the words; empty when it takes them."""
     _, verb, *words = shlex.split(command)
     app = typer.Typer()
-    for module in docs_generator().verb_modules():
+    for module in verb_modules().values():
         module.register(app)
     group = typer.main.get_command(app)
     found = getattr(group, "commands").get(verb)  # noqa: B009 - a group, whatever typer calls it

@@ -7,6 +7,7 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -45,17 +46,21 @@ def _options(
     """Options of all verbs."""
 
 
-def _add_verbs() -> None:
-    """Every module of this package with a function ``register`` is a verb."""
-    for entry in pkgutil.iter_modules(cli.__path__):
-        module = importlib.import_module(f"{cli.__name__}.{entry.name}")
-        if hasattr(module, "register"):
-            module.register(app)
+def verb_modules() -> dict[str, ModuleType]:
+    """Every module of this package with a function ``register`` is a verb, by the verb's name."""
+    names = [entry.name for entry in pkgutil.iter_modules(cli.__path__)]
+    modules = {name: importlib.import_module(f"{cli.__name__}.{name}") for name in names}
+    return {
+        name.replace("_", "-"): module
+        for name, module in modules.items()
+        if hasattr(module, "register")
+    }
 
 
 def run(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 2 a user's mistake, 1 a defect of headstart."""
-    _add_verbs()
+    for module in verb_modules().values():
+        module.register(app)
     given = sys.argv[1:] if arguments is None else arguments
     try:
         status = app(given or ["--help"], standalone_mode=False)
