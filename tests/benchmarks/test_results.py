@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from runner.checks import accuracy_checks, figure_checks, solar_checks
+from runner.peers import PEERS
 from runner.results import (
+    OtherMachineError,
     best_variants,
     by_variant,
+    earlier_runs,
     fastest_time_to,
     final_accuracy,
     median_time_to,
@@ -186,3 +189,72 @@ def test_figures_become_a_table() -> None:
     result = new_result("throughput", figures=figures, checks=[])
     assert "| decode | 310 (300 to 320) | pictures/s |" in result_text(result)
     json.dumps(result)
+
+
+def test_runs_of_an_earlier_call_are_kept_unless_they_failed(tmp_path: Path) -> None:
+    result = new_result("accuracy-food", target=0.85, quick=False, runs=[])
+    assert earlier_runs(tmp_path, result) == []
+    kept, failed = a_run("fastai", (10, 0.5)), a_run("fastai", error="killed")
+    write_result(tmp_path, "accuracy-food", {**result, "runs": [kept, failed]})
+    found = earlier_runs(tmp_path, result)
+    assert [(run["peer"], run["error"]) for run in found] == [("fastai", "")]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"target": 0.9}, "target 0.9, now 0.85"), ({"cores": 64}, "cores 64, now")],
+)
+def test_runs_of_another_machine_are_not_mixed_in(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    result = new_result("accuracy-food", target=0.85, quick=False, runs=[])
+    old = {**result, **change, "machine": {**result["machine"], **change}}
+    write_result(tmp_path, "accuracy-food", old)
+    with pytest.raises(OtherMachineError, match=said):
+        earlier_runs(tmp_path, result)
+
+
+def test_a_comparison_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import run as program  # type: ignore[import-not-found]
+
+    arguments = argparse.Namespace(
+        peers=["logistic", "fastai"],
+        seeds=2,
+        target=0.85,
+        quick=False,
+        smoke=False,
+        results=tmp_path,
+        data=tmp_path,
+        limit=None,
+        resume=True,
+    )
+    session = Session(arguments, lambda _: tmp_path, "food", tmp_path, tmp_path / "w", [])
+    variants = list(PEERS["fastai"].variants)
+    earlier = [
+        a_run("fastai", (10, 0.5 + at / 10), variant=variant) for at, variant in enumerate(variants)
+    ]
+    # Of the first seed one variant is missing, as after a stop.
+    first = new_result("accuracy-food", target=0.85, quick=False, runs=earlier[1:])
+    write_result(tmp_path, "accuracy-food", first)
+    monkeypatch.setattr(program, "sides_of", lambda _: ([], []))
+    monkeypatch.setattr(program, "run_peer", lambda peer, job: (peer, job))
+    monkeypatch.setattr(program, "tell", lambda run: None)
+    monkeypatch.setattr(
+        program,
+        "recorded",
+        lambda session, peer, variant, seed, outcome: {
+            **a_run(peer, (20, 0.6), variant=variant),
+            "seed": seed,
+        },
+    )
+    runs = program.accuracy(session)["runs"]
+    done = [(run["peer"], run["variant"], run["seed"]) for run in runs]
+    assert len(set(done)) == len(done)
+    assert done[: len(variants) - 1] == [("fastai", variant, 0) for variant in variants[1:]]
+    assert ("fastai", variants[0], 0) in done
+    best = [variant for peer, variant, seed in done if (peer, seed) == ("fastai", 1)]
+    assert best == [variants[-1]]
+    logistic = list(PEERS["logistic"].variants)
+    assert [v for p, v, seed in done if (p, seed) == ("logistic", 0)] == logistic

@@ -97,14 +97,18 @@ def _best_for_f1(
     """
     count = len(hit)
     rng = np.random.default_rng(0)
-    times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    times = times[(times * hit).any(axis=1)]
-    hits = np.cumsum(times * hit, axis=1)[:, ends]
-    given = np.cumsum(times, axis=1)[:, ends]
-    f1 = 2 * hits / (given + hits[:, -1:])
-    highest = f1.max(axis=1)
+    shares = np.full(count, 1 / count)
     distance = np.abs(candidates - DEFAULT_THRESHOLD)
-    best = np.where(f1 == highest[:, None], distance, np.inf).argmin(axis=1)
+    best, highest = [], []
+    # One by one: all at once they take ten megabytes for every thousand pictures.
+    for _ in range(RESAMPLES):
+        times = rng.multinomial(count, shares)
+        hits = np.cumsum(times * hit)[ends]
+        if not hits[-1]:
+            continue
+        f1 = 2 * hits / (np.cumsum(times)[ends] + hits[-1])
+        highest.append(f1.max())
+        best.append(np.where(f1 == f1.max(), distance, np.inf).argmin())
     fitted = candidates[best]
     trust = THEORY_SPREAD**2 / (THEORY_SPREAD**2 + fitted.var())
-    return float(trust * fitted.mean() + (1.0 - trust) * highest.mean() / 2)
+    return float(trust * fitted.mean() + (1.0 - trust) * np.mean(highest) / 2)
