@@ -19,6 +19,9 @@ THREAD_VARIABLES = ("OMP_", "OPENBLAS_", "MKL_", "GOMP_")
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 """Of which engines make use, as Linux calls them: a processor's name need not tell them."""
 
+SAME = ("processor", "instructions", "cores")
+"""Facts of a machine in which all runs of one result agree."""
+
 Run = Mapping[str, Any]
 
 
@@ -72,27 +75,24 @@ def write_result(folder: Path, name: str, content: Mapping[str, Any]) -> Path:
     return path
 
 
-SAME = ("processor", "instructions", "cores")
-"""Facts of a machine in which all runs of one result agree."""
-
-
 class OtherMachineError(ValueError):
     """Runs that cannot be compared with those of today."""
 
 
-def earlier_runs(folder: Path, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def earlier_runs(folder: Path, name: str, result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What an earlier call has measured for the same result; empty where there was none.
 
     Runs that failed are left out: they are run again.
 
     Args:
         folder: of the result files.
+        name: of the file, as ``write_result`` takes it.
         result: the new one, without runs.
 
     Raises:
         OtherMachineError: they come from another machine, or went for another target.
     """
-    path = folder / f"{result['name']}.json"
+    path = folder / f"{name}.json"
     if not path.is_file():
         return []
     before = json.loads(path.read_text(encoding="utf-8"))

@@ -193,10 +193,10 @@ def test_figures_become_a_table() -> None:
 
 def test_runs_of_an_earlier_call_are_kept_unless_they_failed(tmp_path: Path) -> None:
     result = new_result("accuracy-food", target=0.85, quick=False, runs=[])
-    assert earlier_runs(tmp_path, result) == []
+    assert earlier_runs(tmp_path, "accuracy-food", result) == []
     kept, failed = a_run("fastai", (10, 0.5)), a_run("fastai", error="killed")
     write_result(tmp_path, "accuracy-food", {**result, "runs": [kept, failed]})
-    found = earlier_runs(tmp_path, result)
+    found = earlier_runs(tmp_path, "accuracy-food", result)
     assert [(run["peer"], run["error"]) for run in found] == [("fastai", "")]
 
 
@@ -211,7 +211,7 @@ def test_runs_of_another_machine_are_not_mixed_in(
     old = {**result, **change, "machine": {**result["machine"], **change}}
     write_result(tmp_path, "accuracy-food", old)
     with pytest.raises(OtherMachineError, match=said):
-        earlier_runs(tmp_path, result)
+        earlier_runs(tmp_path, "accuracy-food", result)
 
 
 def test_a_comparison_goes_on_where_it_stopped(
@@ -258,3 +258,14 @@ def test_a_comparison_goes_on_where_it_stopped(
     assert best == [variants[-1]]
     logistic = list(PEERS["logistic"].variants)
     assert [v for p, v, seed in done if (p, seed) == ("logistic", 0)] == logistic
+
+
+@pytest.mark.parametrize(
+    ("shortened", "file"),
+    [("", "accuracy-food"), ("quick", "quick-accuracy-food"), ("smoke", "smoke-accuracy-food")],
+)
+def test_a_shortened_comparison_goes_on_from_its_own_file(shortened: str, file: str) -> None:
+    import run as program
+
+    arguments = argparse.Namespace(quick=shortened == "quick", smoke=shortened == "smoke")
+    assert program.file_name(arguments, {"name": "accuracy-food"}) == file

@@ -93,7 +93,8 @@ def test_a_step_is_timed_as_it_trains_and_changes_nothing(
     modes = []
 
     def seen(self: Rest, maps: Maps) -> torch.Tensor:
-        modes.append({norm.training for norm in self.stages.modules() if is_norm(norm)})
+        norms = (layer for layer in self.stages.modules() if isinstance(layer, nn.BatchNorm2d))
+        modes.append({norm.training for norm in norms})
         return forward(self, maps)
 
     forward = Rest.forward
@@ -108,7 +109,3 @@ def test_a_step_is_timed_as_it_trains_and_changes_nothing(
         assert modes
         assert all(found == {train_norms} for found in modes)
         modes.clear()
-
-
-def is_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.BatchNorm2d)

@@ -317,8 +317,8 @@ def _expect(plan: Plan, network: Network, probe: Costs, n_missing: int) -> dict[
         making = probe.making if plan.live else 0.0
     rounded = ROUNDING_COST * plan.quantize_epochs
     # What is stored of an earlier run was most likely reduced by it, too.
-    once = reduces and (plan.live or n_missing)
-    n_reduced = plan.n_train * plan.head_views + plan.n_val if once else 0
+    fresh = plan.live or n_missing
+    n_reduced = plan.n_train * plan.head_views + plan.n_val if reduces and fresh else 0
     return {
         "frozen part": frozen * n_missing,
         "training": (epochs + rounded) * (step + making) * (plan.n_train + plan.n_val * FORWARD)

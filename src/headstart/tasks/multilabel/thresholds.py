@@ -108,7 +108,7 @@ def _best_for_f1(
             continue
         f1 = 2 * hits / (np.cumsum(times)[ends] + hits[-1])
         highest.append(f1.max())
-        best.append(np.where(f1 == f1.max(), distance, np.inf).argmin())
+        best.append(np.where(f1 == highest[-1], distance, np.inf).argmin())
     fitted = candidates[best]
     trust = THEORY_SPREAD**2 / (THEORY_SPREAD**2 + fitted.var())
     return float(trust * fitted.mean() + (1.0 - trust) * np.mean(highest) / 2)
