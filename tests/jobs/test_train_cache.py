@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,14 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No garbage is collected: what nobody closed stays open."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def old_store(name: str) -> Path:
     """A store of another run, used in 1970."""
     folder = cache_dir() / name
@@ -40,6 +50,7 @@ def old_store(name: str) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("uncollected")
 def test_runs_share_views_and_keep_to_the_size_of_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +86,22 @@ def test_runs_share_views_and_keep_to_the_size_of_the_cache(
     assert {store.path.name for store in list_stores(cache_dir())} == stores
     # The size of the cache does not change the model.
     headstart.train(data, out=second.run, resume=True, cache_size="2GB")
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize(
+    ("settings", "kinds"),
+    [({}, {"pictures", "views", "vectors"}), ({"strategy": "full"}, {"pictures"})],
+    ids=["stored", "live"],
+)
+def test_a_search_for_a_rate_lets_go_of_the_cache(
+    tmp_path: Path, settings: dict[str, str], kinds: set[str]
+) -> None:
+    data = write_class_folders(tmp_path / "photos", 14)
+    headstart.lr_find(data, **SETTINGS, **settings)
+    stores = list_stores(cache_dir())
+    assert {store.kind for store in stores} == kinds
+    assert not any(store.in_use for store in stores)
 
 
 def test_a_full_disk_stops_a_run_that_can_be_resumed(

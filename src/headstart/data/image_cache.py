@@ -62,6 +62,10 @@ class ImageCache:
                 chunk = {}
         self._store.put(chunk)
 
+    def close(self) -> None:
+        """The cache is not in use any more."""
+        self._store.close()
+
 
 def shrink(pixels: ImageArray, side: int) -> ImageArray:
     """Resizes so that the shorter side is at most ``side`` pixels; never enlarges."""

@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,14 @@ def find_lr(
     with tempfile.TemporaryDirectory() as folder:
         nowhere = Path(folder)
         material = gather(config, nowhere / "splits.csv", progress, custom=custom)
-        probe = material.probe()
-        plan = material.plan(probe, lambda: time.perf_counter() - began)
-        views = prepare_views(material, plan, probe, progress)
-        del probe
-        curve = material.phases(nowhere, plan, views).find_rate()
-    make_room(cache_dir(), config.cache_size, progress)
+        with closing(material.images):
+            probe = material.probe()
+            plan = material.plan(probe, lambda: time.perf_counter() - began)
+            with closing(prepare_views(material, plan, probe, progress)) as views:
+                del probe
+                with closing(material.phases(nowhere, plan, views)) as phases:
+                    curve = phases.find_rate()
+                    make_room(cache_dir(), config.cache_size, progress)
     pooled = material.network.head.reduce is not None
     only_head = not plan.epochs and pooled
     setting, default = ("head_lr", config.head_lr) if only_head else ("lr", plan.lr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -100,20 +101,26 @@ def run_training(
 def _train(run: RunFolder, config: TrainConfig, progress: Progress, custom: Custom) -> None:
     check_logger(config.logger)
     material = gather(config, run.splits, progress, run.timed, custom)
-    probe = material.probe()
-    plan = _plan(run, material, probe)
-    views = prepare_views(material, plan, probe, progress, run.timed)
-    # Its threads would compete with torch's in training.
-    del probe
-    config, manifest = material.config, material.manifest
-    with run.timed("training"):
-        phases = material.phases(run.path, plan, views)
-        out_of_fold = _out_of_fold(manifest, phases, config.seed)
-        phases.train(progress)
-    preprocess, network, start = material.preprocess, material.network, material.start
-    inputs = RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold, start)
-    deliver(inputs, progress)
-    make_room(cache_dir(), config.cache_size, progress)
+    # Lightning's objects refer to each other and to the views: they alone would keep the cache in
+    # use until Python next looks for garbage.
+    with ExitStack() as in_use:
+        in_use.callback(material.images.close)
+        probe = material.probe()
+        plan = _plan(run, material, probe)
+        views = in_use.enter_context(
+            closing(prepare_views(material, plan, probe, progress, run.timed))
+        )
+        # Its threads would compete with torch's in training.
+        del probe
+        config, manifest = material.config, material.manifest
+        with run.timed("training"):
+            phases = in_use.enter_context(closing(material.phases(run.path, plan, views)))
+            out_of_fold = _out_of_fold(manifest, phases, config.seed)
+            phases.train(progress)
+        preprocess, network, start = material.preprocess, material.network, material.start
+        inputs = RunInputs(run, config, manifest, plan, preprocess, network, out_of_fold, start)
+        deliver(inputs, progress)
+        make_room(cache_dir(), config.cache_size, progress)
 
 
 def _plan(run: RunFolder, material: Material, probe: Probe) -> Plan:

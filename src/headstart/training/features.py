@@ -95,6 +95,10 @@ class StoredViews:
             self._folder / f"vectors-{space}", {**self._description, "kind": "vectors"}
         )
 
+    def close(self) -> None:
+        """The stored views are not in use any more."""
+        self._store.close()
+
     def missing(self, views: Sequence[View]) -> list[View]:
         """The views that have to be computed, each once."""
         missing: dict[str, View] = {}

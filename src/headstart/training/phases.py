@@ -127,6 +127,11 @@ class Phases:
             ReducedSamples(val, self._rest, self._data.n_val, 1),
         )
 
+    def close(self) -> None:
+        """What was kept of the views is not in use any more."""
+        for samples in self._features or ():
+            samples.close()
+
     def train(self, progress: Progress) -> None:
         """Runs all phases, or what is left of them; the network holds the result."""
         plan = self._plan

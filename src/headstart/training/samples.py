@@ -76,7 +76,7 @@ class ReducedSamples:
         items = itertools.product(range(pictures), range(views))
         rows = RowFile(cache_dir())
         rest.eval()
-        # Kept open: what a run uses is not removed from the cache.
+        # Open until ``close``: what a run uses is not removed from the cache.
         self._store = samples.vectors(rest)
         for vectors in _reduced(samples, rest, items, self._store):
             rows.append(vectors)
@@ -92,6 +92,11 @@ class ReducedSamples:
     def target(self, item: Item) -> torch.Tensor:
         """The target of one view."""
         return self._samples.target(item)
+
+    def close(self) -> None:
+        """The vectors in the cache are not in use any more."""
+        if self._store is not None:
+            self._store.close()
 
     def by_view(self, views: int, step: int = 1) -> Vectors:
         """The first views of every ``step``-th picture, the plain one first.

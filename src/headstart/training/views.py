@@ -45,6 +45,9 @@ class Views(Protocol):
     def vectors(self, rest: Rest) -> ArrayStore | None:
         """Where ``rest.reduced_features`` of the views is kept; None where it is not."""
 
+    def close(self) -> None:
+        """Training needs them no more."""
+
 
 @dataclasses.dataclass(frozen=True)
 class MovingTargets:
@@ -206,6 +209,9 @@ class LiveViews:
     def vectors(self, rest: Rest) -> ArrayStore | None:
         """Nothing is kept: the views of a run are as good as never those of another one."""
         return None
+
+    def close(self) -> None:
+        """Nothing is held; the decoded pictures are closed by whoever opened them."""
 
     def _made(self, view: View) -> tuple[ImageArray, torch.Tensor | None]:
         if self._last is None or self._last[0] != view:
