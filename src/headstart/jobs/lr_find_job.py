@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,19 @@ def find_lr(
     began = time.perf_counter()
     config = checked_config(given, file, custom)
     # Nothing is written there: the network is left as it was.
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as in_use:
         nowhere = Path(folder)
         material = gather(config, nowhere / "splits.csv", progress, custom=custom)
-        with closing(material.images):
-            probe = material.probe()
-            plan = material.plan(probe, lambda: time.perf_counter() - began)
-            with closing(prepare_views(material, plan, probe, progress)) as views:
-                del probe
-                with closing(material.phases(nowhere, plan, views)) as phases:
-                    curve = phases.find_rate()
-                    make_room(cache_dir(), config.cache_size, progress)
+        in_use.callback(material.images.close)
+        probe = material.probe()
+        plan = material.plan(probe, lambda: time.perf_counter() - began)
+        views = prepare_views(material, plan, probe, progress)
+        in_use.callback(views.close)
+        del probe
+        phases = material.phases(nowhere, plan, views)
+        in_use.callback(phases.close)
+        curve = phases.find_rate()
+        make_room(cache_dir(), config.cache_size, progress)
     pooled = material.network.head.reduce is not None
     only_head = not plan.epochs and pooled
     setting, default = ("head_lr", config.head_lr) if only_head else ("lr", plan.lr)

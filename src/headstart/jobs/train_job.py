@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -107,14 +107,14 @@ def _train(run: RunFolder, config: TrainConfig, progress: Progress, custom: Cust
         in_use.callback(material.images.close)
         probe = material.probe()
         plan = _plan(run, material, probe)
-        views = in_use.enter_context(
-            closing(prepare_views(material, plan, probe, progress, run.timed))
-        )
+        views = prepare_views(material, plan, probe, progress, run.timed)
+        in_use.callback(views.close)
         # Its threads would compete with torch's in training.
         del probe
         config, manifest = material.config, material.manifest
         with run.timed("training"):
-            phases = in_use.enter_context(closing(material.phases(run.path, plan, views)))
+            phases = material.phases(run.path, plan, views)
+            in_use.callback(phases.close)
             out_of_fold = _out_of_fold(manifest, phases, config.seed)
             phases.train(progress)
         preprocess, network, start = material.preprocess, material.network, material.start
