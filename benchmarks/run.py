@@ -217,7 +217,8 @@ def chosen(session: Session, peer: str, runs: Sequence[dict[str, Any]]) -> list[
 def extra_options(session: Session, peer: str, variant: str) -> dict[str, Any]:
     """What the data set or a smoke test changes."""
     if peer == "headstart" and session.solar:
-        return SOLAR_OPTIONS if variant == "default" else SOLAR_VIEWS
+        head_alone = "strategy" in PEERS[peer].variants[variant]
+        return SOLAR_VIEWS if head_alone else SOLAR_OPTIONS
     if not session.arguments.smoke or peer == "logistic":
         return {}
     if peer == "headstart":

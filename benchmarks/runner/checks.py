@@ -10,6 +10,7 @@ from runner.results import Run, by_variant, final_accuracy, median_time_to
 
 SPEEDUP = 20.0
 POINTS, TIMES = 3.0, 4.0
+LARGER = "larger input"
 SOLAR, SOLAR_SECONDS = 0.8842, 600.0
 
 Check = dict[str, Any]
@@ -49,7 +50,12 @@ def accuracy_checks(runs: Sequence[Run], target: float) -> list[Check]:
         found.append(check(what, theirs / seconds, SPEEDUP, most=False, form=".1f", bound=bound))
     elif theirs:
         found.append(check(f"headstart reaches {target:.0%}", 0.0, 1.0, most=False, form=".0f"))
-    return found + _rival_checks(ours, groups)
+    larger = groups.get(("headstart", LARGER), [])
+    return [
+        *found,
+        *_rival_checks(ours, groups),
+        *(_rival_checks(larger, groups, f"{LARGER}: ") if larger else []),
+    ]
 
 
 def _shortest(
@@ -67,7 +73,7 @@ def _shortest(
 
 
 def _rival_checks(
-    ours: Sequence[Run], groups: Mapping[tuple[str, str], Sequence[Run]]
+    ours: Sequence[Run], groups: Mapping[tuple[str, str], Sequence[Run]], whose: str = ""
 ) -> list[Check]:
     found = []
     for (peer, variant), runs in groups.items():
@@ -76,8 +82,8 @@ def _rival_checks(
         points = 100 * (_accuracy(ours) - _accuracy(runs))
         times = _seconds(ours) / _seconds(runs)
         name = f"logistic, {variant}"
-        found.append(check(f"points above {name}", points, POINTS, most=False, form=".1f"))
-        found.append(check(f"time / that of {name}", times, TIMES, most=True, form=".1f"))
+        found.append(check(f"{whose}points above {name}", points, POINTS, most=False, form=".1f"))
+        found.append(check(f"{whose}time / that of {name}", times, TIMES, most=True, form=".1f"))
     return found
 
 

@@ -35,6 +35,8 @@ CACHE_SIZE = 50_000_000_000
 
 def parse_size(value: Any) -> Any:
     """Reads ``224``, ``"224"``, ``"240x320"`` or ``[240, 320]`` as (height, width)."""
+    if value is None:
+        return None
     parts = value.lower().split("x") if isinstance(value, str) else value
     parts = list(parts) if isinstance(parts, list | tuple) else [parts]
     sides = [str(part).strip() for part in parts]
@@ -184,6 +186,9 @@ class TrainConfig(BaseModel):
     batch_size: Annotated[int | None, Field(ge=2, le=4096)] = None
     # (height, width) in pixels; multiples of 32 lose nothing at the borders.
     image_size: Annotated[Size | None, BeforeValidator(parse_size)] = None
+    # The same of the views that are trained on, at most the image_size that validation and test
+    # see; None takes that.
+    train_size: Annotated[Size | None, BeforeValidator(parse_size)] = None
     # crop fills the input and cuts what stands over, letterbox shows everything with grey bars,
     # squash changes the aspect ratio.
     resize: Literal["letterbox", "crop", "squash"] | None = None
@@ -250,8 +255,9 @@ class TrainConfig(BaseModel):
     def to_yaml(self) -> str:
         """The content of ``config.yaml``."""
         values = self.model_dump(mode="json")
-        if self.image_size is not None:
-            values["image_size"] = "x".join(str(side) for side in self.image_size)
+        for name in ("image_size", "train_size"):
+            if values[name] is not None:
+                values[name] = "x".join(str(side) for side in values[name])
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

@@ -114,6 +114,23 @@ def test_promises_about_accuracy() -> None:
     assert (times["found"], times["promised"], times["kept"]) == ("3.6", "at most 4.0", True)
 
 
+def test_a_larger_input_is_held_against_the_small_rival_too() -> None:
+    runs = [
+        a_run("headstart", (30, 0.88)),
+        a_run("headstart", (44, 0.89), variant="larger input"),
+        a_run("logistic", (11, 0.855), variant="torch"),
+    ]
+    found = {
+        check["what"]: (check["found"], check["kept"]) for check in accuracy_checks(runs, 0.85)
+    }
+    assert found == {
+        "points above logistic, torch": ("2.5", False),
+        "time / that of logistic, torch": ("2.7", True),
+        "larger input: points above logistic, torch": ("3.5", True),
+        "larger input: time / that of logistic, torch": ("4.0", True),
+    }
+
+
 def test_the_fastest_variant_of_each_side_is_compared() -> None:
     runs = [
         a_run("headstart", (40, 0.88)),

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def result(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     out = tmp_path_factory.mktemp("runs") / "poses"
     return headstart.train(
-        folder, out=out, image_size=96, epochs=10, views=3, lr=3e-3, batch_size=4
+        folder, out=out, image_size=96, train_size=80, epochs=10, views=3, lr=3e-3, batch_size=4
     )
 
 

@@ -35,7 +35,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def result(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     out = tmp_path_factory.mktemp("runs") / "shapes"
     return headstart.train(
-        folder, out=out, image_size="72x100", epochs=6, views=2, lr=3e-3, batch_size=4
+        folder,
+        out=out,
+        image_size="72x100",
+        train_size="64x96",
+        epochs=6,
+        views=2,
+        lr=3e-3,
+        batch_size=4,
     )
 
 

@@ -24,7 +24,7 @@ from headstart.tasks.learning import HeadOptions
 from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan
-from headstart.training.views import PLAIN, ViewMaker
+from headstart.training.views import PLAIN, SideViews, ViewMaker
 from headstart.types import Manifest
 from pictures import write_class_folders
 
@@ -94,6 +94,7 @@ class Small:
         config = TrainConfig(
             data=write_class_folders(folder / "pictures", 14, size=(40, 48)),
             image_size=TINY_SIZE,
+            train_size=TINY_SIZE,
             head_lr=0.01,
             label_smoothing=0.1,
         )
@@ -117,6 +118,8 @@ class Small:
             n_train=len(manifest.on("train")),
             n_val=len(manifest.on("val")),
             n_test=len(manifest.on("test")),
+            image_size=TINY_SIZE,
+            train_size=TINY_SIZE,
             store_bytes=0,
             expected_seconds={},
         )
@@ -142,13 +145,14 @@ class Small:
         return store_views(self.cache, prefix, self.preprocess, seed=self.config.seed)
 
     def phases(self, run: Path, network: Network, **settings: object) -> Phases:
+        stored = self.stored(network)
         return Phases(
             run,
             self.config.model_copy(update=settings),
             self.plan,
             self.manifest,
             network,
-            self.stored(network),
+            SideViews(stored, stored),
         )
 
 

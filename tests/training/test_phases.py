@@ -16,11 +16,14 @@ from headstart.data.loader import EpochOrder, Item
 from headstart.models.heads import LseHead
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
+from headstart.runtime.preprocess import Preprocess
 from headstart.tasks.learning import HeadOptions
 from headstart.training import phases
 from headstart.training.checkpoints import AtomicCheckpointIO, is_finished, load_state
 from headstart.training.module import Score, TransferModule
-from training.small import Counting, KilledError, Killing, Small, same_state
+from headstart.training.phases import Phases
+from headstart.training.views import PLAIN, SideViews
+from training.small import Counting, KilledError, Killing, Small, same_state, store_views
 
 PHASES = ("head", "finetune")
 
@@ -423,3 +426,30 @@ def test_a_plateau_halves_the_rate_and_survives_a_kill(
         train(longer, tmp_path / "killed", Killing(7 * steps_an_epoch(small)), **settings)
     train(longer, tmp_path / "killed", **settings)
     assert rates(tmp_path / "killed", "finetune") == found
+
+
+def test_validation_sees_views_of_its_own(small: Small, tmp_path: Path) -> None:
+    """Of a larger size here; what trains is what trained without them."""
+    larger = Preprocess((64, 64))
+    prefix, _ = small.network().split(small.plan.split_stage)
+    val = store_views(tmp_path, prefix, larger, seed=small.config.seed)
+    views = [(record, PLAIN) for record in small.manifest.on("val")]
+    val.compute(views, small.images, QuietProgress())
+
+    def phases(views: SideViews) -> Phases:
+        run = tmp_path / "run"
+        return Phases(run, small.config, small.plan, small.manifest, small.network(), views)
+
+    usual = small.stored(small.network())
+    plain = phases(SideViews(usual, usual)).pretrained_features()
+    found = phases(SideViews(usual, val)).pretrained_features()
+    assert plain is not None
+    assert found is not None
+    n_train = small.plan.n_train
+    assert (found[:n_train] == plain[:n_train]).all()
+    _, rest = small.network().split(small.plan.split_stage)
+    with torch.inference_mode():
+        maps = (torch.stack([val.get(view)[0] for view in views]),)
+        expected = rest.eval().reduced_features(maps).numpy()
+    assert (found[n_train:] == expected).all()
+    assert not np.allclose(expected, plain[n_train:], atol=1e-3)

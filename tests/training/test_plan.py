@@ -15,8 +15,10 @@ from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledHead
 from headstart.models.network import Network
 from headstart.tasks.learning import HeadOptions, TaskDefaults
+from headstart.training import engines
 from headstart.training import plan as plan_module
 from headstart.training.budget import affordable_size
+from headstart.training.engines import EngineKey
 from headstart.training.plan import Plan
 from headstart.types import Manifest, Record, Size, Split
 
@@ -44,7 +46,7 @@ class Prices:
     def _next(self, usual: float) -> float:
         return next(self._clock) / 1000 if self._factor is None else usual * self._factor
 
-    def view(self, name: str, stage: int) -> float:
+    def view(self, key: EngineKey) -> float:
         return self._next(0.005)
 
     def step(self, stage: int, precision: str) -> float:
@@ -84,6 +86,7 @@ def config(**settings: object) -> TrainConfig:
         {
             "data": Path("photos"),
             "image_size": 64,
+            "train_size": 64,
             "engine": "torch-float32",
             "batch_size": 32,
             "lr": 1e-3,
@@ -251,10 +254,58 @@ def test_the_expected_time_by_hand(
     assert expected["evaluation"] == pytest.approx(0.01 * 150)
 
 
+SMALLER: dict[str, object] = {"image_size": 96, "train_size": 64, "split_stage": 6, "views": 2}
+
+
+def test_smaller_views_take_fewer_bytes_and_less_time(network: Network) -> None:
+    """Maps of validation pictures are 3 x 3, those of training pictures 2 x 2."""
+    plan = make_plan(config(**SMALLER, epochs=7, freeze_epochs=0), manifest(), network, Prices(1.0))
+    assert plan.store_bytes == 3000 * VIEW_BYTES + 100 * VIEW_BYTES * 9 // 4
+    assert plan.expected_seconds["frozen part"] == pytest.approx(0.005 * 3100)
+    # A validation picture has 2.25 times the pixels of a view that is trained on.
+    seen, reduced = 1000 + 100 * 2.25 * 0.25, 3000 + 100 * 2.25
+    assert plan.expected_seconds["training"] == pytest.approx(0.006 * (7 * seen + 0.25 * reduced))
+    assert "each training picture at 64x64 pixels of 96x96, " in plan.describe()
+    assert Plan.from_json(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
+
+
+def test_few_views_of_another_size_are_not_worth_a_conversion(network: Network) -> None:
+    asked = config(**SMALLER, engine="openvino-float32")
+    few, many = (make_plan(asked, manifest(val=count), network) for count in (2722, 2723))
+    assert 2722 * 96 * 96 < engines.OPENVINO_FROM["float32"] < 2723 * 96 * 96
+    assert few.engine_keys == (
+        EngineKey("openvino-float32", 6, (64, 64)),
+        EngineKey("torch-float32", 6, (96, 96)),
+    )
+    assert many.engine_keys[1] == EngineKey("openvino-float32", 6, (96, 96))
+    same = make_plan(asked.model_copy(update={"train_size": (96, 96)}), manifest(), network)
+    assert set(same.engine_keys) == {EngineKey("openvino-float32", 6, (96, 96))}
+    torch_alone = make_plan(config(**SMALLER), manifest(val=2723), network)
+    assert {key.name for key in torch_alone.engine_keys} == {"torch-float32"}
+
+
+def test_validation_pictures_count_for_the_engine_that_runs_them(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def default_engine(pixels: int, device: str) -> str:
+        asked.append(pixels)
+        return "torch-float32"
+
+    monkeypatch.setattr(engines, "default_engine", default_engine)
+    for train_size in ((64, 64), (96, 96)):
+        free = config(**{**SMALLER, "engine": None, "train_size": train_size})
+        make_plan(free, manifest(), network)
+    assert asked == [3000 * 64 * 64, 3100 * 96 * 96]
+
+
 def test_views_of_an_earlier_run_are_reduced_already(network: Network) -> None:
     asked = config(split_stage=6, views=2, epochs=7, freeze_epochs=0, engine="torch-float32")
     costs = Prices(1.0)
-    plan = plan_module.make_plan(asked, manifest(), network, DEFAULTS, costs, missing=lambda _: 0)
+    plan = plan_module.make_plan(
+        asked, manifest(), network, DEFAULTS, costs, missing=lambda _: (0, 0)
+    )
     assert plan.expected_seconds["frozen part"] == 0
     assert plan.expected_seconds["training"] == pytest.approx(0.006 * 7 * 1025)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from exporting.tiny import TINY_SIZE
 from headstart.data.augment import Augmentation
 from headstart.data.loader import Maps
 from headstart.models.network import Rest
@@ -18,7 +19,7 @@ from headstart.training.probe import Probe
 from headstart.training.views import ViewMaker
 from training.small import SPLIT_STAGE, Small
 
-NAME = "torch-float32"
+KEY = engines.EngineKey("torch-float32", SPLIT_STAGE, TINY_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def probe(small: Small) -> Probe:
 def probe_of(small: Small, **settings: object) -> Probe:
     config = small.config.model_copy(update=settings)
     maker = ViewMaker(small.preprocess, 0, Augmentation())
-    return Probe(config, small.network(), small.manifest, maker, small.images)
+    return Probe(config, small.network(), small.manifest, maker, small.images, small.preprocess)
 
 
 def test_everything_has_a_cost_and_is_measured_once(
@@ -51,7 +52,7 @@ def test_everything_has_a_cost_and_is_measured_once(
 
     def costs() -> list[float]:
         return [
-            probe.view(NAME, SPLIT_STAGE),
+            probe.view(KEY),
             probe.step(SPLIT_STAGE, "32-true"),
             probe.making,
             probe.score,
@@ -73,17 +74,19 @@ def test_a_mean_over_mirror_images_takes_as_many_times_as_long(
     assert [score / scores[0] for score in scores] == pytest.approx([1, 2, 4], rel=1e-3)
 
 
-def test_the_engine_that_was_measured_is_handed_on(probe: Probe) -> None:
-    assert probe.opened(NAME, SPLIT_STAGE) is None
-    measured = probe.engine(NAME, SPLIT_STAGE)
-    probe.engine(NAME, SPLIT_STAGE + 1)
-    assert probe.opened(NAME, SPLIT_STAGE) is measured
-    assert probe.opened(NAME, SPLIT_STAGE + 1) is None
+def test_engines_that_were_measured_are_handed_on(probe: Probe) -> None:
+    keys = [KEY, KEY._replace(stage=SPLIT_STAGE + 1), KEY._replace(size=(64, 64))]
+    for key in keys:
+        probe.view(key)
+    measured = [probe.engine(key) for key in keys]
+    probe.keep([keys[0], keys[2]])
+    kept = [probe.engine(key) for key in keys]
+    assert [ours is theirs for ours, theirs in zip(kept, measured, strict=True)] == [1, 0, 1]
 
 
 def test_nothing_is_left_in_the_cache(probe: Probe, small: Small, tmp_path: Path) -> None:
     before = sorted(small.cache.rglob("*"))
-    probe.view(NAME, SPLIT_STAGE)
+    probe.view(KEY)
     assert sorted(small.cache.rglob("*")) == before
 
 

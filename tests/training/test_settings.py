@@ -13,7 +13,7 @@ from headstart.errors import ConfigError
 from headstart.tasks.multilabel.parsing import LabelSchema
 from headstart.tasks.points import PointSchema
 from headstart.training.settings import settle, suit_backbones
-from headstart.types import Skeleton
+from headstart.types import Size, Skeleton
 
 LABELS = LabelSchema(("ant", "bee"))
 POINTS = PointSchema(Skeleton(("nose", "chin")))
@@ -120,6 +120,41 @@ def test_a_size_that_follows_the_pictures_stays_within_the_tasks_limit() -> None
         found = settle(config, learner, None, [size]).image_size
         assert found == expected
         assert found[0] * found[1] <= limit
+
+
+@pytest.mark.parametrize(
+    ("given", "train_size"),
+    [
+        ({}, (288, 288)),
+        ({"image_size": "240x320"}, (240, 320)),
+        ({"train_size": 256}, (256, 256)),
+        ({"train_size": 288}, (288, 288)),
+        # Both sides are rounded to steps of 32.
+        ({"image_size": "240x320", "train_size": "224x288"}, (224, 288)),
+        ({"image_size": "480x640", "train_size": "352x480"}, (352, 480)),
+    ],
+)
+def test_views_for_training_are_as_large_as_the_input_unless_smaller_ones_are_asked_for(
+    given: dict[str, Any], train_size: Size
+) -> None:
+    assert settled("classification", None, **given).train_size == train_size
+
+
+@pytest.mark.parametrize(
+    ("image_size", "train_size"),
+    [("288", "320"), ("240x320", "240x321"), ("240x320", "160"), ("320x240", "240x320")],
+)
+def test_views_for_training_fit_into_the_input(image_size: str, train_size: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settled("classification", None, image_size=image_size, train_size=train_size)
+    (problem,) = caught.value.problems
+    (height, width), (shown, other) = (
+        (size.split("x") * 2)[:2] for size in (image_size, train_size)
+    )
+    assert problem == (
+        f"--train-size must be at most the image size {height}x{width} and have its shape, "
+        f"got {shown}x{other}"
+    )
 
 
 def test_some_tasks_enlarge_small_pictures() -> None:

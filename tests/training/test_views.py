@@ -18,6 +18,7 @@ from headstart.models.heads import PooledHead
 from headstart.models.network import Network
 from headstart.progress import QuietProgress
 from headstart.runtime.preprocess import Preprocess, Resize
+from headstart.storage import content_key
 from headstart.tasks.learning import HeadOptions
 from headstart.tasks.points import PointSchema, PointsTarget
 from headstart.training.features import StoredViews
@@ -44,9 +45,9 @@ def write(folder: Path, box: Box | None) -> Record:
     return Record(path, path.name, "f" * 32, "f" * 32, target, "train", None, SIZE, box)
 
 
-def maker(preprocess: Preprocess, flip: Flip) -> ViewMaker:
+def maker(preprocess: Preprocess, flip: Flip, size: Size | None = None) -> ViewMaker:
     targets = MovingTargets(tasks.learner(TASK), SCHEMA)
-    return ViewMaker(preprocess, 0, Augmentation("standard", flip), targets)
+    return ViewMaker(preprocess, 0, Augmentation("standard", flip), targets, size=size)
 
 
 def spots(pixels: np.ndarray) -> list[np.ndarray | None]:
@@ -69,8 +70,9 @@ def spots(pixels: np.ndarray) -> list[np.ndarray | None]:
 @pytest.mark.parametrize("box", [None, (40.0, 30.0, 70.0, 65.0)], ids=["whole", "box"])
 @pytest.mark.parametrize("resize", ["letterbox", "crop", "squash"])
 @pytest.mark.parametrize("flip", ["none", "both"])
+@pytest.mark.parametrize("size", [(128, 96), (112, 84)], ids=["input", "smaller"])
 def test_points_stay_on_their_pixels(
-    tmp_path: Path, box: Box | None, resize: Resize, flip: Flip
+    tmp_path: Path, box: Box | None, resize: Resize, flip: Flip, size: Size
 ) -> None:
     """To a quarter of a pixel on average; half a pixel of a wrong convention would show."""
     record = write(tmp_path, box)
@@ -78,17 +80,18 @@ def test_points_stay_on_their_pixels(
     cache = ImageCache(tmp_path / "cache", preprocess.size)
     cache.add([(record.pixels, cache.decode(record.path))])
     cut_regions([record], cache, preprocess, QuietProgress())
-    views = maker(preprocess, flip)
+    views = maker(preprocess, flip, size)
+    height, width = size
     errors, swapped = [], set()
     for number in range(PLAIN, 25):
         pixels, encoded = views.make((record, number), cache)
-        assert pixels.shape == (128, 96, 3)
+        assert pixels.shape == (*size, 3)
         assert encoded is not None
         shares, visible = encoded[:-1, :2].numpy(), encoded[:-1, 2]
-        assert encoded[-1].tolist() == [96.0, 128.0, 1.0]
+        assert encoded[-1].tolist() == [width, height, 1.0]
         truth = spots(pixels)
-        inside = shares * (96, 128)
-        safe = ((inside > 8) & (inside < (88, 120))).all(axis=1)
+        inside = shares * (width, height)
+        safe = ((inside > 8) & (inside < (width - 8, height - 8))).all(axis=1)
         order = nearest(inside, truth, visible)
         swapped.add(order)
         for at, wanted in enumerate(order):
@@ -120,6 +123,15 @@ def test_kinds_of_targets_do_not_share_their_views() -> None:
     targets = MovingTargets(tasks.learner("segmentation"), SCHEMA)
     masks = ViewMaker(preprocess, 0, Augmentation("standard", "none"), targets)
     assert points.description != masks.description
+
+
+def test_sizes_do_not_share_their_views() -> None:
+    """Nor do views of the same size that are cut out of pictures decoded for different inputs."""
+    small, large = Preprocess((32, 32)), Preprocess((64, 64))
+    makers = [maker(small, "none"), maker(large, "none"), maker(large, "none", (32, 32))]
+    assert len({content_key(each.description) for each in makers}) == 3
+    same = maker(small, "none", (32, 32))
+    assert content_key(same.description) == content_key(makers[0].description)
 
 
 def test_equal_pictures_with_different_targets_are_both_stored(tmp_path: Path) -> None:

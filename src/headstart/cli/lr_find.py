@@ -20,6 +20,7 @@ from headstart.cli.options import (
     StartFrom,
     Strategy,
     Task,
+    TrainSize,
     Views,
     Weights,
 )
@@ -53,6 +54,7 @@ def lr_find(
     strategy: Strategy = None,
     batch_size: BatchSize = None,
     image_size: ImageSize = None,
+    train_size: TrainSize = None,
     split_stage: SplitStage = None,
     views: Views = None,
     limit: Limit = None,

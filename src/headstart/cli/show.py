@@ -19,6 +19,7 @@ from headstart.cli.options import (
     Limit,
     Resize,
     TaskName,
+    TrainSize,
     Views,
 )
 from headstart.progress import ConsoleProgress
@@ -47,6 +48,7 @@ def show(
     count: Annotated[int | None, typer.Option(help="Views  [default: a batch]")] = None,
     task: TaskName = None,
     image_size: ImageSize = None,
+    train_size: TrainSize = None,
     resize: Resize = None,
     views: Views = None,
     augment: Augment = None,
@@ -60,6 +62,7 @@ def show(
     settings: dict[str, Any] = {
         "task": task,
         "image_size": image_size,
+        "train_size": train_size,
         "resize": resize,
         "views": views,
         "augment": augment,

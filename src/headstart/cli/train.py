@@ -26,6 +26,7 @@ from headstart.cli.options import (
     StartFrom,
     Strategy,
     Task,
+    TrainSize,
     Views,
     Weights,
 )
@@ -48,6 +49,8 @@ EXAMPLES = r"""Examples:
   headstart train photos/ --backbone efficientnet_lite0,efficientnet_lite2
 
   headstart train streets/ --image-size 352x480
+
+  headstart train photos/ --image-size 320 --train-size 288
 
   headstart train points.csv --normalise-by 36,45
 
@@ -87,6 +90,9 @@ Splits = Annotated[
 AllowLeak = Annotated[
     bool | None, typer.Option("--allow-leak", help="Train although the given split leaks.")
 ]
+QuantizeAware = Annotated[
+    bool | None, typer.Option("--quantize-aware", help="Go on in 8 bits, for int8 files.")
+]
 Schedule = Annotated[str | None, typer.Option(help="one-cycle, cosine, plateau or constant.")]
 CacheSize = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Of the whole cache  [default: 50GB]")
@@ -123,6 +129,7 @@ def train(
     schedule: Schedule = None,
     batch_size: BatchSize = None,
     image_size: ImageSize = None,
+    train_size: TrainSize = None,
     resize: Resize = None,
     split_stage: SplitStage = None,
     views: Views = None,
@@ -133,9 +140,7 @@ def train(
     head: Annotated[str | None, typer.Option(help="linear, mlp or lse.")] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(help="Instead of all pictures.")] = None,
     keep_checkpoints: Annotated[str | None, typer.Option(help="best or all.")] = None,
-    quantize_aware: Annotated[
-        bool | None, typer.Option("--quantize-aware", help="Go on in 8 bits, for int8 files.")
-    ] = None,
+    quantize_aware: QuantizeAware = None,
     train_norms: Annotated[
         bool | None, typer.Option("--train-norms", help="Adapt normalisation, too.")
     ] = None,

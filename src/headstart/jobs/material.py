@@ -45,7 +45,7 @@ from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
 from headstart.training.probe import Probe, seconds_per_picture
 from headstart.training.settings import settle, settled, suit_backbones
-from headstart.training.views import PLAIN, LiveViews, MovingTargets, View, ViewMaker
+from headstart.training.views import PLAIN, LiveViews, MovingTargets, SideViews, View, ViewMaker
 from headstart.types import Manifest, Size
 
 SHOWN_ROWS = 20
@@ -79,7 +79,8 @@ class Material:
         manifest: the pictures that are used, with their sides.
         sides: content of ``splits.csv``: also of pictures that an earlier model has learned from.
         network: before training.
-        maker: makes the views.
+        maker: makes the views of training pictures.
+        val_maker: makes those of validation pictures, which are as large as the input.
         images: the decoded pictures.
         preprocess: the resize rule.
         start: the model that training goes on from, if any.
@@ -92,6 +93,7 @@ class Material:
     sides: str
     network: Network
     maker: ViewMaker
+    val_maker: ViewMaker
     images: ImageCache
     preprocess: Preprocess
     start: WarmStart | None
@@ -100,9 +102,11 @@ class Material:
 
     def probe(self) -> Probe:
         """Measures this machine on the material."""
-        return Probe(self.config, self.network, self.manifest, self.maker, self.images)
+        return Probe(
+            self.config, self.network, self.manifest, self.maker, self.images, self.preprocess
+        )
 
-    def phases(self, run: Path, plan: Plan, views: StoredViews | LiveViews) -> Phases:
+    def phases(self, run: Path, plan: Plan, views: SideViews) -> Phases:
         """What trains the network."""
         return Phases(
             run,
@@ -122,23 +126,34 @@ class Material:
             self.config, self.manifest, self.network, defaults, probe, self.missing, elapsed
         )
 
-    def views(self, plan: Plan) -> StoredViews | LiveViews:
-        """Where training takes its views from."""
+    def live_views(self, plan: Plan) -> SideViews:
+        """The views of a plan that stores none."""
         prefix, _ = self.network.split(plan.split_stage)
-        if plan.live:
-            return LiveViews(prefix, self.maker, self.images)
-        return StoredViews(cache_dir(), prefix, self.maker, plan.engine)
+        train, val = (LiveViews(prefix, m, self.images) for m in (self.maker, self.val_maker))
+        return SideViews(train, val)
 
-    def wanted(self, plan: Plan) -> list[View]:
-        """Every view that training needs."""
+    def stores(self, plan: Plan) -> tuple[StoredViews, StoredViews]:
+        """Where the views of training and of validation pictures are stored; perhaps in one."""
+        prefix, _ = self.network.split(plan.split_stage)
+        train, val = plan.engine_keys
+        store = StoredViews(cache_dir(), prefix, self.maker, train.name)
+        if train == val:
+            return store, store
+        return store, StoredViews(cache_dir(), prefix, self.val_maker, val.name)
+
+    def wanted(self, plan: Plan) -> tuple[list[View], list[View]]:
+        """Every view that training needs, of training and of validation pictures."""
         train, val = self.manifest.on("train"), self.manifest.on("val")
         views = [(record, view) for record in train for view in range(PLAIN, plan.views + 1)]
-        return views + [(record, PLAIN) for record in val]
+        return views, [(record, PLAIN) for record in val]
 
-    def missing(self, plan: Plan) -> int:
-        """Number of views that are not stored yet."""
-        views = self.views(plan)
-        return len(views.missing(self.wanted(plan))) if isinstance(views, StoredViews) else 0
+    def missing(self, plan: Plan) -> tuple[int, int]:
+        """Number of views of both sides that are not stored yet."""
+        if plan.live:
+            return 0, 0
+        pairs = zip(self.stores(plan), self.wanted(plan), strict=True)
+        train, val = (len(store.missing(views)) for store, views in pairs)
+        return train, val
 
 
 def gather(
@@ -168,9 +183,22 @@ def gather(
         manifest = without_leaks(manifest, start)
     network, initialised = _build(config, manifest, backbone, start)
     preprocess = preprocess_of(config, manifest)
-    maker = view_maker(config, manifest, preprocess, custom)
+    maker, val_maker = (
+        view_maker(config, manifest, size, custom)
+        for size in (settled(config.train_size), preprocess.size)
+    )
     return Material(
-        config, manifest, sides, network, maker, cache, preprocess, start, initialised, custom
+        config,
+        manifest,
+        sides,
+        network,
+        maker,
+        val_maker,
+        cache,
+        preprocess,
+        start,
+        initialised,
+        custom,
     )
 
 
@@ -180,20 +208,22 @@ def prepare_views(
     probe: Probe,
     progress: Progress,
     timed: Timed = nullcontext,
-) -> StoredViews | LiveViews:
+) -> SideViews:
     """Tells the plan and stores the views that it needs and that are not stored yet."""
     progress.say(plan.describe())
     torch.set_num_threads(plan.threads)
-    engine = probe.opened(plan.engine, plan.split_stage)
+    probe.keep(plan.engine_keys)
+    if plan.live:
+        return material.live_views(plan)
     with timed("features"):
-        views = material.views(plan)
-        if isinstance(views, StoredViews):
-            wanted = material.wanted(plan)
-            todo = views.missing(wanted)
-            to_come = plan.store_bytes * len(todo) // max(1, len(wanted))
-            make_room(cache_dir(), material.config.cache_size, progress, to_come)
-            views.compute(todo, material.images, progress, engine)
-    return views
+        stores, wanted = material.stores(plan), material.wanted(plan)
+        todo = [store.missing(views) for store, views in zip(stores, wanted, strict=True)]
+        to_come = plan.store_bytes * sum(map(len, todo)) // max(1, sum(map(len, wanted)))
+        make_room(cache_dir(), material.config.cache_size, progress, to_come)
+        for store, key, views in zip(stores, plan.engine_keys, todo, strict=True):
+            if views:
+                store.compute(views, material.images, progress, probe.engine(key))
+    return SideViews(*stores)
 
 
 def parse_pictures(config: TrainConfig) -> ParsedData:
@@ -224,7 +254,7 @@ def read_data(
     chosen = settle(config, learner, parsed.schema, sizes, own)
     if backbone is not None and config.budget is not None and config.image_size is None:
         size = _affordable(chosen, len(parsed.entries), backbone)
-        chosen = chosen.model_copy(update={"image_size": size})
+        chosen = settle(config, learner, parsed.schema, sizes, size)
     config = chosen.model_copy(update={"task": parsed.task})
     cache = ImageCache(cache_dir(), settled(config.image_size))
     manifest = look_into(parsed, cache, progress, across_sides=True)
@@ -249,13 +279,14 @@ def preprocess_of(config: TrainConfig, manifest: Manifest) -> Preprocess:
 
 
 def view_maker(
-    config: TrainConfig, manifest: Manifest, preprocess: Preprocess, custom: Custom = NOTHING
+    config: TrainConfig, manifest: Manifest, size: Size, custom: Custom = NOTHING
 ) -> ViewMaker:
-    """Makes the views of a settled configuration."""
+    """Makes the views of a settled configuration at a (height, width) in pixels."""
     learner = tasks.learner(manifest.task)
     targets = MovingTargets(learner, manifest.schema) if learner.moves(manifest.schema) else None
     augmentation = Augmentation(settled(config.augment), settled(config.flip))
-    return ViewMaker(preprocess, config.seed, augmentation, targets, custom.transform)
+    preprocess = preprocess_of(config, manifest)
+    return ViewMaker(preprocess, config.seed, augmentation, targets, custom.transform, size)
 
 
 def _build(

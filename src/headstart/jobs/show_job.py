@@ -15,13 +15,14 @@ from headstart.config import TrainConfig, train_config
 from headstart.data.image_cache import ImageCache
 from headstart.data.loader import EpochOrder
 from headstart.errors import DataError
-from headstart.jobs.material import preprocess_of, read_data, view_maker
+from headstart.jobs.material import read_data, view_maker
 from headstart.jobs.run_folder import RUNS
 from headstart.progress import Progress
 from headstart.storage import write_bytes
 from headstart.tasks.drawing import sheet, with_legend
 from headstart.training.custom import Custom
 from headstart.training.phases import FINETUNE_PHASE
+from headstart.training.settings import settled
 from headstart.training.store_plan import wanted_views
 from headstart.training.views import PLAIN, View, ViewMaker
 from headstart.types import Manifest, Record
@@ -68,7 +69,7 @@ def run_show(
     if target.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"--out {target} lies in {folder}: the data is not changed, say another")
     config, manifest, images = read_data(config, None, None, progress)
-    maker = view_maker(config, manifest, preprocess_of(config, manifest), custom)
+    maker = view_maker(config, manifest, settled(config.train_size), custom)
     views = _batch(config, manifest, count)
     tiles = [_drawn(view, manifest, maker, images) for view in views]
     columns = max(1, SHEET_WIDTH // max(tile.width for tile in tiles))

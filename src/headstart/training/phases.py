@@ -30,7 +30,7 @@ from headstart.training.plan import Plan
 from headstart.training.rounding import rounded
 from headstart.training.samples import ReducedSamples, ViewSamples
 from headstart.training.settings import settled
-from headstart.training.views import Views
+from headstart.training.views import SideViews
 from headstart.types import Manifest, Record
 
 HEAD_PHASE = "head"
@@ -59,7 +59,7 @@ class Phases:
         plan: of the run.
         manifest: the pictures, with sides and targets.
         network: changed in place; its backbone holds the pretrained weights, its head is new.
-        views: gives every view that the plan names.
+        views: give every view that the plan names.
         initialised: whether the head is trained already and shall go on from there.
         loss_function: of the person's own; minimised instead of the task's.
     """
@@ -71,7 +71,7 @@ class Phases:
         plan: Plan,
         manifest: Manifest,
         network: Network,
-        views: Views,
+        views: SideViews,
         initialised: bool = False,
         loss_function: LossFunction | None = None,
     ) -> None:
@@ -84,8 +84,8 @@ class Phases:
         train, val = manifest.on("train"), manifest.on("val")
         self._targets: Sequence[Any] = [record.target for record in train]
         self._views = (
-            ViewSamples(views, train, self._encoded(train)),
-            ViewSamples(views, val, self._encoded(val)),
+            ViewSamples(views.train, train, self._encoded(train)),
+            ViewSamples(views.val, val, self._encoded(val)),
         )
         self._data = PhaseData(
             train=self._views[0],

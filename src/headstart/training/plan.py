@@ -18,7 +18,7 @@ from headstart.training.budget import SAFETY, choices
 from headstart.training.devices import has_bfloat16
 from headstart.training.settings import settled
 from headstart.training.store_plan import fit_store
-from headstart.types import Manifest
+from headstart.types import Manifest, Size
 
 # Fixed costs that do not depend on the pictures: export, imports, report.
 OVERHEAD_SECONDS = 12.0
@@ -40,11 +40,11 @@ LIVE_HEAD_VIEWS = 3
 class Costs(Protocol):
     """Measured seconds; see ``Probe``."""
 
-    def view(self, name: str, stage: int) -> float:
+    def view(self, key: engines.EngineKey) -> float:
         """Making, running and storing one view."""
 
     def step(self, stage: int, precision: str) -> float:
-        """Training on one picture."""
+        """Training on one view."""
 
     @property
     def making(self) -> float:
@@ -76,6 +76,8 @@ class Plan:
         n_train: training pictures.
         n_val: validation pictures.
         n_test: test pictures.
+        image_size: (height, width) of the model's input in pixels.
+        train_size: the same of the views that are trained on.
         store_bytes: that the stored views will take.
         expected_seconds: by step.
         shortened: what was given up so that the views fit into ``max_store_bytes``; empty for
@@ -99,6 +101,8 @@ class Plan:
     n_train: int
     n_val: int
     n_test: int
+    image_size: Size
+    train_size: Size
     store_bytes: int
     expected_seconds: Mapping[str, float]
     shortened: str = ""
@@ -125,10 +129,23 @@ class Plan:
         """Views of each training picture of which the head's phase takes the reduced maps."""
         return min(self.views + 1, LIVE_HEAD_VIEWS) if self.live else self.views + 1
 
+    @property
+    def engine_keys(self) -> tuple[engines.EngineKey, engines.EngineKey]:
+        """For the views of training pictures, and of validation pictures.
+
+        Of another size than the others these are too few, in most runs, to convert the prefix for.
+        """
+        train = engines.EngineKey(self.engine, self.split_stage, self.train_size)
+        if self.train_size == self.image_size:
+            return train, train
+        name = engines.engine_for_few(self.engine, self.n_val * math.prod(self.image_size))
+        return train, engines.EngineKey(name, self.split_stage, self.image_size)
+
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
         """Reads ``plan.json``."""
-        return cls(**value)
+        sizes = {name: tuple(value[name]) for name in ("image_size", "train_size")}
+        return cls(**{**value, **sizes})
 
     def settings(self) -> dict[str, Any]:
         """The settings that the plan decided, under the names of ``TrainConfig``."""
@@ -163,12 +180,15 @@ class Plan:
         total = sum(self.expected_seconds.values())
         within = f", chosen for {self.budget:.0f} s in all" if self.budget else ""
         once = "" if self.live else f", run once on {self.engine}"
+        seen = "each training picture"
+        if self.train_size != self.image_size:
+            seen += " at {}x{} pixels of {}x{}".format(*self.train_size, *self.image_size)
         stored = f"{self.store_bytes / 1e6:,.0f} MB to store"
         if self.live:
             stored = "made whenever they are needed"
         return (
             f"Plan ({self.strategy}): frozen are {frozen}{once}\n"
-            f"  views  {self.views} augmented + 1 plain of each training picture, "
+            f"  views  {self.views} augmented + 1 plain of {seen}, "
             f"{stored}{self.shortened}\n"
             f"  train  {', then '.join(phases) or 'nothing'}\n"
             f"  time   about {total:.0f} s ({steps}){within}"
@@ -181,7 +201,7 @@ def make_plan(
     network: Network,
     defaults: TaskDefaults,
     probe: Costs,
-    missing: Callable[[Plan], int] | None = None,
+    missing: Callable[[Plan], tuple[int, int]] | None = None,
     spent: Callable[[], float] = lambda: 0.0,
 ) -> Plan:
     """Settles what the configuration leaves open, and measures this machine for the estimate.
@@ -196,7 +216,8 @@ def make_plan(
         network: that will train.
         defaults: of the task.
         probe: measures.
-        missing: number of views that a plan has to compute; None takes all.
+        missing: number of views that a plan has to compute, of training and of validation
+            pictures; None takes all.
         spent: seconds of the budget that have passed; measuring takes some of them.
 
     Raises:
@@ -206,7 +227,7 @@ def make_plan(
 
     def planned(tried: TrainConfig) -> Plan:
         plan = _decided(tried, manifest, network, defaults)
-        views = missing(plan) if missing else plan.n_train * (plan.views + 1) + plan.n_val
+        views = missing(plan) if missing else (plan.n_train * (plan.views + 1), plan.n_val)
         return dataclasses.replace(plan, expected_seconds=_expect(plan, network, probe, views))
 
     plan = planned(config)
@@ -232,11 +253,13 @@ def _decided(
     """Everything but the expected time."""
     n_train, n_val, n_test = (len(manifest.on(side)) for side in ("train", "val", "test"))
     store = fit_store(config, network, defaults, (n_train, n_val))
-    size = settled(config.image_size)
+    image_size, train_size = settled(config.image_size), settled(config.train_size)
     engine_name = config.engine
     if engine_name is None:
-        n_views = 0 if store.strategy == "full" else n_train * (store.views + 1) + n_val
-        engine_name = engines.default_engine(n_views * size[0] * size[1], config.device)
+        # Validation pictures count where one engine runs the views of both sides.
+        n_val_views = n_val if train_size == image_size else 0
+        n_views = 0 if store.strategy == "full" else n_train * (store.views + 1) + n_val_views
+        engine_name = engines.default_engine(n_views * math.prod(train_size), config.device)
     return Plan(
         strategy=store.strategy,
         split_stage=store.stage,
@@ -254,6 +277,8 @@ def _decided(
         n_train=n_train,
         n_val=n_val,
         n_test=n_test,
+        image_size=image_size,
+        train_size=train_size,
         store_bytes=store.bytes,
         expected_seconds={},
         shortened=store.shortened,
@@ -305,10 +330,13 @@ def _precision(trained_share: float, defaults: TaskDefaults, device: DeviceName)
     return "bf16-mixed" if fast else "32-true"
 
 
-def _expect(plan: Plan, network: Network, probe: Costs, n_missing: int) -> dict[str, float]:
+def _expect(
+    plan: Plan, network: Network, probe: Costs, missing: tuple[int, int]
+) -> dict[str, float]:
     """Seconds by step."""
     # Opening an engine can take longer than all that is left to do.
-    frozen = probe.view(plan.engine, plan.split_stage) if n_missing and not plan.live else 0.0
+    pairs = zip(plan.engine_keys, missing, strict=True)
+    parts = [] if plan.live else [(key, count) for key, count in pairs if count]
     reduces = network.head.reduce is not None
     epochs = plan.epochs + (0 if reduces else plan.freeze_epochs)
     step = making = 0.0
@@ -316,12 +344,14 @@ def _expect(plan: Plan, network: Network, probe: Costs, n_missing: int) -> dict[
         step = probe.step(plan.split_stage, plan.precision)
         making = probe.making if plan.live else 0.0
     rounded = ROUNDING_COST * plan.quantize_epochs
+    # A picture of validation is larger, where training sees smaller ones.
+    n_val = plan.n_val * math.prod(plan.image_size) / math.prod(plan.train_size)
     # What is stored of an earlier run was most likely reduced by it, too.
-    fresh = plan.live or n_missing
-    n_reduced = plan.n_train * plan.head_views + plan.n_val if reduces and fresh else 0
+    fresh = plan.live or parts
+    n_reduced = plan.n_train * plan.head_views + n_val if reduces and fresh else 0
     return {
-        "frozen part": frozen * n_missing,
-        "training": (epochs + rounded) * (step + making) * (plan.n_train + plan.n_val * FORWARD)
+        "frozen part": sum(probe.view(key) * count for key, count in parts),
+        "training": (epochs + rounded) * (step + making) * (plan.n_train + n_val * FORWARD)
         + n_reduced * (step * FORWARD + making)
         + plan.freeze_epochs * plan.n_train * 1e-4,
         "evaluation": probe.score * (plan.n_val + plan.n_test),

@@ -7,7 +7,7 @@ import functools
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from headstart.models.folding import folded
 from headstart.models.mirrored import MIRRORED
 from headstart.models.network import Network
 from headstart.runtime.predictor import load_input
+from headstart.runtime.preprocess import Preprocess
 from headstart.training import engines
 from headstart.training.devices import has_bfloat16
 from headstart.training.features import BATCHES_A_CHUNK, compact
@@ -64,8 +65,9 @@ class Probe:
         config: settled.
         network: that will train.
         manifest: the pictures with their sides.
-        maker: makes the views.
+        maker: makes the views of training pictures.
         images: the decoded pictures.
+        preprocess: the resize rule of the model.
     """
 
     def __init__(
@@ -75,33 +77,34 @@ class Probe:
         manifest: Manifest,
         maker: ViewMaker,
         images: ImageCache,
+        preprocess: Preprocess,
     ) -> None:
         self._network, self._manifest = network, manifest
         self._maker, self._images = maker, images
-        self._size = settled(config.image_size)
+        self._train_size = settled(config.train_size)
+        self._preprocess = preprocess
         self._batch_size = settled(config.batch_size)
         self._device = config.device
         self._train_norms = config.train_norms
         self._tta = config.tta
-        self._engines: dict[tuple[str, int], engines.Engine] = {}
+        self._engines: dict[engines.EngineKey, engines.Engine] = {}
         self._found: dict[tuple[Any, ...], float] = {}
 
-    def engine(self, name: str, stage: int) -> engines.Engine:
-        """The opened engine for the prefix before a stage."""
-        key = (name, stage)
+    def engine(self, key: engines.EngineKey) -> engines.Engine:
+        """Opened when it is first asked for."""
         if key not in self._engines:
+            name, stage, size = key
             prefix, _ = self._network.split(stage)
-            self._engines[key] = engines.open_engine(name, prefix, self._size)
+            self._engines[key] = engines.open_engine(name, prefix, size)
         return self._engines[key]
 
-    def opened(self, name: str, stage: int) -> engines.Engine | None:
-        """The engine for a prefix, when it was measured; lets go of all others."""
-        self._engines = {key: e for key, e in self._engines.items() if key == (name, stage)}
-        return self._engines.get((name, stage))
+    def keep(self, keys: Collection[engines.EngineKey]) -> None:
+        """Lets go of all other engines."""
+        self._engines = {key: engine for key, engine in self._engines.items() if key in keys}
 
-    def view(self, name: str, stage: int) -> float:
+    def view(self, key: engines.EngineKey) -> float:
         """Making, running and storing one view."""
-        return self._once(("view", name, stage), lambda: self._view(name, stage))
+        return self._once(("view", *key), lambda: self._view(key))
 
     def step(self, stage: int, precision: str) -> float:
         """Forward and backward pass of one picture, from its maps."""
@@ -112,10 +115,10 @@ class Probe:
             self._found[key] = measure()
         return self._found[key]
 
-    def _view(self, name: str, stage: int) -> float:
-        engine = self.engine(name, stage)
-        batch = np.zeros((engines.BATCH, *self._size, 3), dtype=np.uint8)
-        batches = [batch] * ENGINE_BATCHES[name.partition("-")[0]]
+    def _view(self, key: engines.EngineKey) -> float:
+        engine = self.engine(key)
+        batch = np.zeros((engines.BATCH, *key.size, 3), dtype=np.uint8)
+        batches = [batch] * ENGINE_BATCHES[key.name.partition("-")[0]]
         running = _seconds(lambda: list(engine.stream(batches))) / engines.BATCH / len(batches)
         longer, shorter = max(running, self.making), min(running, self.making)
         return longer + OVERLAP * shorter + _storing(next(iter(engine.stream([batch]))))
@@ -133,7 +136,7 @@ class Probe:
     def _step(self, stage: int, precision: str) -> float:
         prefix, rest = self._network.split(stage)
         with torch.inference_mode():
-            found = prefix(torch.zeros((1, *self._size, 3), dtype=torch.uint8))
+            found = prefix(torch.zeros((1, *self._train_size, 3), dtype=torch.uint8))
         # Repeated outside inference mode, because these tensors take part in autograd.
         count = min(self._batch_size, STEP_PICTURES)
         maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])).to(self._device) for m in found)
@@ -160,11 +163,11 @@ class Probe:
         records = self._manifest.on("val")[:SCORED]
         start = time.perf_counter()
         for record in records:
-            load_input(record.path, self._maker.preprocess, record.box)
+            load_input(record.path, self._preprocess, record.box)
         reading = (time.perf_counter() - start) / max(1, len(records))
         share = 1.0 if has_bfloat16() else RUNTIME_SHARE
         views = 1 + len(MIRRORED[self._tta])
-        return reading + views * share * seconds_per_picture(self._network, self._size)
+        return reading + views * share * seconds_per_picture(self._network, self._preprocess.size)
 
 
 def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:

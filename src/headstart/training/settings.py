@@ -58,14 +58,21 @@ def settle(
         size: (height, width) that the backbone asks for in pixels; None leaves it to the task.
 
     Raises:
-        ConfigError: the task has no such loss, its pictures cannot be mirrored, or it needs one
-            backbone.
+        ConfigError: the task has no such loss, its pictures cannot be mirrored, it needs one
+            backbone, or views for training are larger than the input or of another shape.
     """
     defaults = learner.defaults(schema)
-    _check(config, learner, schema, defaults)
+    image_size = config.image_size or size or defaults.image_size or fitting_size(sizes, defaults)
+    problems = [
+        *_problems(config, learner, schema, defaults),
+        *_size_problems(config.train_size, image_size),
+    ]
+    if problems:
+        raise ConfigError(problems)
     found = {
         "loss": learner.losses[0],
-        "image_size": size or defaults.image_size or fitting_size(sizes, defaults),
+        "image_size": image_size,
+        "train_size": image_size,
         "resize": defaults.resize,
         "batch_size": defaults.batch_size,
         "lr": defaults.lr,
@@ -86,7 +93,9 @@ def _flip(config: TrainConfig, defaults: TaskDefaults) -> str:
     return "both" if config.tta == "both" else usual
 
 
-def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: TaskDefaults) -> None:
+def _problems(
+    config: TrainConfig, learner: TaskLearner, schema: Any, defaults: TaskDefaults
+) -> list[str]:
     problems = []
     if config.loss is not None and config.loss not in learner.losses:
         problems.append(f"--loss must be one of {', '.join(learner.losses)}, got {config.loss!r}")
@@ -119,8 +128,22 @@ def _check(config: TrainConfig, learner: TaskLearner, schema: Any, defaults: Tas
             f"--flip must be {config.tta} with --tta {config.tta}, got {config.flip!r}: what is "
             "not the same in a mirror cannot be asked there"
         )
-    if problems:
-        raise ConfigError(problems)
+    return problems
+
+
+def _size_problems(train_size: Size | None, image_size: Size) -> list[str]:
+    """Views are cut out of pictures that are decoded for the input, and boxes in its shape."""
+    if train_size is None:
+        return []
+    shares = [ours / theirs for ours, theirs in zip(train_size, image_size, strict=True)]
+    # Sides that were rounded to steps have almost the same shape.
+    slack = STEP / min(image_size)
+    if max(shares) <= 1.0 and max(shares) - min(shares) <= slack:
+        return []
+    shown = ("x".join(map(str, size)) for size in (image_size, train_size))
+    return [
+        "--train-size must be at most the image size {} and have its shape, got {}".format(*shown)
+    ]
 
 
 def settled(value: Value | None) -> Value:

@@ -12,6 +12,7 @@ from headstart.errors import ConfigError
 from headstart.models.network import Network
 from headstart.tasks.learning import TaskDefaults
 from headstart.training.settings import settled
+from headstart.types import Size
 
 LIVE_VIEWS = 100
 """Different views of a picture that are not stored: more than there are epochs."""
@@ -65,11 +66,12 @@ def fit_store(
     (n_train, n_val), limit = counts, config.max_store_bytes
 
     @functools.cache
-    def view_bytes(stage: int) -> int:
-        return _view_bytes(network, stage, config)
+    def view_bytes(stage: int, size: Size) -> int:
+        return _view_bytes(network, stage, size)
 
     def total(stage: int, views: int) -> int:
-        return view_bytes(stage) * (n_train * (views + 1) + n_val)
+        train = view_bytes(stage, settled(config.train_size)) * n_train * (views + 1)
+        return train + view_bytes(stage, settled(config.image_size)) * n_val
 
     stages = _stages(config, network, defaults)
     wanted = wanted_views(config, defaults, n_train)
@@ -118,10 +120,9 @@ def _given_up(first: int, stage: int, wanted: int, views: int) -> str:
     return f" (the limit allows only {' and a '.join(parts)})" if parts else ""
 
 
-def _view_bytes(network: Network, stage: int, config: TrainConfig) -> int:
-    """float16 bytes of one view's maps."""
+def _view_bytes(network: Network, stage: int, size: Size) -> int:
+    """float16 bytes of the maps of one view of a (height, width) in pixels."""
     prefix, _ = network.split(stage)
-    size = settled(config.image_size)
     with torch.inference_mode():
         maps = prefix(torch.zeros((1, *size, 3), dtype=torch.uint8))
     return sum(m.numel() * 2 for m in maps)

@@ -18,7 +18,7 @@ from headstart.storage import content_key, seed_from
 from headstart.tasks.learning import Placed
 from headstart.tasks.protocol import TaskLearner
 from headstart.training.custom import Transform, key_of
-from headstart.types import Geometry, ImageArray, Record
+from headstart.types import Geometry, ImageArray, Record, Size
 
 PLAIN = 0
 """Number of the plain view; augmented views are 1, 2, ..."""
@@ -50,6 +50,24 @@ class Views(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class SideViews:
+    """The views of both sides; the same where these do not differ in size.
+
+    Attributes:
+        train: of the training pictures.
+        val: of the validation pictures.
+    """
+
+    train: Views
+    val: Views
+
+    def close(self) -> None:
+        """Training needs them no more."""
+        self.train.close()
+        self.val.close()
+
+
+@dataclasses.dataclass(frozen=True)
 class MovingTargets:
     """Targets that lie in their pictures, and are moved with them from view to view.
 
@@ -78,11 +96,17 @@ class ViewMaker:
     """Makes views.
 
     Args:
-        preprocess: the resize rule of plain views.
+        preprocess: the resize rule of the model, for which pictures are decoded and cut.
         seed: decides the augmented views.
         augmentation: what they look like.
         targets: that are moved with the pictures; None where they have no place.
         transform: of the person's own, which makes the augmented views instead.
+        size: (height, width) of the views in pixels; None for that of the model's input.
+
+    Attributes:
+        preprocess: the resize rule of plain views.
+        targets: as given.
+        description: tells views of the same key apart.
     """
 
     def __init__(
@@ -92,11 +116,14 @@ class ViewMaker:
         augmentation: augment.Augmentation,
         targets: MovingTargets | None = None,
         transform: Transform | None = None,
+        size: Size | None = None,
     ) -> None:
-        self.preprocess = preprocess
+        self._decoded = preprocess
+        self.preprocess = dataclasses.replace(preprocess, size=size or preprocess.size)
         self.targets = targets
         self.description = (
             preprocess.to_json(),
+            self.preprocess.size,
             augment.VERSION,
             dataclasses.asdict(augmentation)
             if transform is None
@@ -106,8 +133,8 @@ class ViewMaker:
         )
         self._seed = seed
         self._own = transform
-        self._transform = augmentation.transform(preprocess)
-        self._region_transform = augmentation.region_transform(preprocess, SLACK)
+        self._transform = augmentation.transform(self.preprocess)
+        self._region_transform = augmentation.region_transform(self.preprocess, SLACK)
 
     def key(self, view: View) -> str:
         """Names a view's picture among those of the same description."""
@@ -128,7 +155,7 @@ class ViewMaker:
             geometry = _whole(record, pixels)
         else:
             pixels = images.get(record.region)
-            geometry = region_geometry(record, self.preprocess)
+            geometry = region_geometry(record, self._decoded)
             box = geometry.box_to_input(box)
         placed = self.targets.place(record, geometry) if self.targets else None
         seed = seed_from("view", self._seed, record.region, number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
@@ -35,6 +35,20 @@ class Engine(Protocol):
         """
 
 
+class EngineKey(NamedTuple):
+    """What tells the engines of a run apart.
+
+    Attributes:
+        name: one of ``ENGINES``.
+        stage: the first one that is not run.
+        size: (height, width) of the pictures in pixels.
+    """
+
+    name: str
+    stage: int
+    size: Size
+
+
 ENGINES: dict[str, Callable[[Prefix, Size], Engine]] = {
     "openvino-bfloat16": lambda prefix, size: OpenVinoEngine(prefix, size, BATCH, bfloat16=True),
     "openvino-float32": lambda prefix, size: OpenVinoEngine(prefix, size, BATCH, bfloat16=False),
@@ -57,6 +71,18 @@ def default_engine(pixels: int, device: DeviceName = "cpu") -> str:
     worth = pixels >= OPENVINO_FROM[precision]
     library = "openvino" if is_installed() and worth else "torch"
     return f"{library}-{precision}"
+
+
+def engine_for_few(name: str, pixels: int) -> str:
+    """The same arithmetic without a conversion, where all views have too few pixels for one.
+
+    Args:
+        name: one of ``ENGINES``, which runs more views of another size.
+        pixels: of all views.
+    """
+    library, _, precision = name.partition("-")
+    worth = library != "openvino" or pixels >= OPENVINO_FROM[precision]
+    return name if worth else f"torch-{precision}"
 
 
 def open_engine(name: str, prefix: Prefix, size: Size) -> Engine:
