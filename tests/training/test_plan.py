@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headstart.config import TrainConfig, train_config
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, RunError
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledHead
 from headstart.models.network import Network
@@ -267,6 +267,14 @@ def test_smaller_views_take_fewer_bytes_and_less_time(network: Network) -> None:
     assert plan.expected_seconds["training"] == pytest.approx(0.006 * (7 * seen + 0.25 * reduced))
     assert "each training picture at 64x64 pixels of 96x96, " in plan.describe()
     assert Plan.from_json(json.loads(json.dumps(dataclasses.asdict(plan)))) == plan
+
+
+def test_a_plan_of_another_version_is_refused(network: Network) -> None:
+    written = dataclasses.asdict(make_plan(config(), manifest(), network))
+    older = {name: value for name, value in written.items() if name != "train_size"}
+    for value in (older, {**written, "lanes": 2}):
+        with pytest.raises(RunError, match="finish the run with that version, or start a new one"):
+            Plan.from_json(value)
 
 
 def test_few_views_of_another_size_are_not_worth_a_conversion(network: Network) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from headstart.config import DeviceName, TrainConfig
-from headstart.errors import ConfigError
+from headstart.errors import ConfigError, RunError
 from headstart.models.network import Network
 from headstart.storage import cpu_count
 from headstart.tasks.learning import TaskDefaults
@@ -143,9 +143,19 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Plan:
-        """Reads ``plan.json``."""
-        sizes = {name: tuple(value[name]) for name in ("image_size", "train_size")}
-        return cls(**{**value, **sizes})
+        """Reads ``plan.json``.
+
+        Raises:
+            RunError: another version wrote it, with other decisions.
+        """
+        try:
+            sizes = {name: tuple(value[name]) for name in ("image_size", "train_size")}
+            return cls(**{**value, **sizes})
+        except (KeyError, TypeError) as error:
+            raise RunError(
+                "plan.json is of another version of headstart: finish the run with that version, "
+                "or start a new one without --resume"
+            ) from error
 
     def settings(self) -> dict[str, Any]:
         """The settings that the plan decided, under the names of ``TrainConfig``."""
