@@ -67,10 +67,19 @@ def spots(pixels: np.ndarray) -> list[np.ndarray | None]:
     return found
 
 
-@pytest.mark.parametrize("box", [None, (40.0, 30.0, 70.0, 65.0)], ids=["whole", "box"])
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        (None, (128, 96)),
+        (None, (112, 84)),
+        ((40.0, 30.0, 70.0, 65.0), (128, 96)),
+        # For an input of this size the box would be cut out with fewer pixels.
+        ((40.0, 30.0, 70.0, 65.0), (96, 72)),
+    ],
+    ids=["whole", "whole, smaller", "box", "box, smaller"],
+)
 @pytest.mark.parametrize("resize", ["letterbox", "crop", "squash"])
 @pytest.mark.parametrize("flip", ["none", "both"])
-@pytest.mark.parametrize("size", [(128, 96), (112, 84)], ids=["input", "smaller"])
 def test_points_stay_on_their_pixels(
     tmp_path: Path, box: Box | None, resize: Resize, flip: Flip, size: Size
 ) -> None:
