@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from runner.peers import LARGER
 from runner.results import Run, by_variant, final_accuracy, median_time_to
 
 SPEEDUP = 20.0
 POINTS, TIMES = 3.0, 4.0
-LARGER = "larger input"
 SOLAR, SOLAR_SECONDS = 0.8842, 600.0
 
 Check = dict[str, Any]

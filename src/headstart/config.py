@@ -48,6 +48,11 @@ def parse_size(value: Any) -> Any:
     return size
 
 
+def sides_text(size: Sequence[int]) -> str:
+    """A (height, width) as ``parse_size`` reads it, such as ``240x320``."""
+    return "x".join(map(str, size))
+
+
 def parse_pair(value: Any) -> Any:
     """Reads ``"36,45"`` or ``[36, 45]`` as two whole numbers that differ."""
     parts = value.split(",") if isinstance(value, str) else value
@@ -257,7 +262,7 @@ class TrainConfig(BaseModel):
         values = self.model_dump(mode="json")
         for name in ("image_size", "train_size"):
             if values[name] is not None:
-                values[name] = "x".join(str(side) for side in values[name])
+                values[name] = sides_text(values[name])
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
 
 

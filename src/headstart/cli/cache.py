@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart import jobs
+from headstart.config import sides_text
 from headstart.data.cache import CachedStore, removed_text, size_text
 
 EXAMPLES = """Examples:
@@ -73,6 +74,6 @@ def _content(store: CachedStore) -> str:
     if "side" in found:
         return f"shorter side {found['side']} px"
     if {"backbone", "stage", "size", "engine"} <= found.keys():
-        size = "x".join(map(str, found["size"]))
+        size = sides_text(found["size"])
         return f"{found['backbone']} before stage {found['stage']}, {size} px, {found['engine']}"
     return ""

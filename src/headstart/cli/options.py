@@ -35,10 +35,6 @@ ModelFolder = Annotated[Path, typer.Argument(help="Model folder, such as runs/ph
 Resize = Annotated[str | None, typer.Option(help="letterbox, crop or squash.")]
 Seed = Annotated[int | None, typer.Option(help="Decides views, order and the head.")]
 SplitStage = Annotated[int | None, typer.Option(help="First stage that trains.")]
-TrainSize = Annotated[
-    str | None,
-    typer.Option(metavar="N|HxW", help="Of views for training  [default: the image size]"),
-]
 StartFrom = Annotated[
     Path | None, typer.Option("--from", metavar="MODEL", help="Go on from an earlier model.")
 ]
@@ -49,6 +45,10 @@ Task = Annotated[
     str | None, typer.Option(help=f"{', '.join(tasks.task_names())}  [default: from the data]")
 ]
 TaskName = Annotated[str | None, typer.Option(help="[default: from the data]")]
+TrainSize = Annotated[
+    str | None,
+    typer.Option(metavar="N|HxW", help="Of views for training  [default: the image size]"),
+]
 Views = Annotated[int | None, typer.Option(help="Augmented views of each picture.")]
 Weights = Annotated[
     str | None,

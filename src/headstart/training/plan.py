@@ -8,7 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from headstart.config import DeviceName, TrainConfig
+from headstart.config import DeviceName, TrainConfig, sides_text
 from headstart.errors import ConfigError, RunError
 from headstart.models.network import Network
 from headstart.storage import cpu_count
@@ -192,7 +192,7 @@ class Plan:
         once = "" if self.live else f", run once on {self.engine}"
         seen = "each training picture"
         if self.train_size != self.image_size:
-            seen += " at {}x{} pixels of {}x{}".format(*self.train_size, *self.image_size)
+            seen += f" at {sides_text(self.train_size)} pixels of {sides_text(self.image_size)}"
         stored = f"{self.store_bytes / 1e6:,.0f} MB to store"
         if self.live:
             stored = "made whenever they are needed"

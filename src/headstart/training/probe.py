@@ -81,7 +81,6 @@ class Probe:
     ) -> None:
         self._network, self._manifest = network, manifest
         self._maker, self._images = maker, images
-        self._train_size = settled(config.train_size)
         self._preprocess = preprocess
         self._batch_size = settled(config.batch_size)
         self._device = config.device
@@ -136,7 +135,7 @@ class Probe:
     def _step(self, stage: int, precision: str) -> float:
         prefix, rest = self._network.split(stage)
         with torch.inference_mode():
-            found = prefix(torch.zeros((1, *self._train_size, 3), dtype=torch.uint8))
+            found = prefix(torch.zeros((1, *self._maker.preprocess.size, 3), dtype=torch.uint8))
         # Repeated outside inference mode, because these tensors take part in autograd.
         count = min(self._batch_size, STEP_PICTURES)
         maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])).to(self._device) for m in found)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from headstart.config import MIN_SIDE, TrainConfig
+from headstart.config import MIN_SIDE, TrainConfig, sides_text
 from headstart.errors import ConfigError
 from headstart.tasks.learning import TaskDefaults
 from headstart.tasks.protocol import TaskLearner
@@ -140,10 +140,11 @@ def _size_problems(train_size: Size | None, image_size: Size) -> list[str]:
     slack = STEP / min(image_size)
     if max(shares) <= 1.0 and max(shares) - min(shares) <= slack:
         return []
-    shown = ("x".join(map(str, size)) for size in (image_size, train_size))
-    return [
-        "--train-size must be at most the image size {} and have its shape, got {}".format(*shown)
-    ]
+    problem = (
+        f"--train-size must be at most the image size {sides_text(image_size)} and have its shape, "
+        f"got {sides_text(train_size)}"
+    )
+    return [problem]
 
 
 def settled(value: Value | None) -> Value:

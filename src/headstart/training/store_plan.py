@@ -65,9 +65,7 @@ def fit_store(
         return _live(config)
     (n_train, n_val), limit = counts, config.max_store_bytes
 
-    @functools.cache
-    def view_bytes(stage: int, size: Size) -> int:
-        return _view_bytes(network, stage, size)
+    view_bytes = functools.cache(functools.partial(_view_bytes, network))
 
     def total(stage: int, views: int) -> int:
         train = view_bytes(stage, settled(config.train_size)) * n_train * (views + 1)
