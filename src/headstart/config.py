@@ -232,9 +232,10 @@ class TrainConfig(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     # Share of the target that is spread over all classes.
     label_smoothing: Annotated[float | None, Field(ge=0, lt=1)] = None
-    # linear is one layer on pooled features, mlp puts a hidden layer of 128 before it, lse pools
-    # the logits of all positions by log-sum-exp; None takes the task's.
-    head: Literal["linear", "mlp", "lse"] | None = None
+    # linear is one layer on the mean of the last map, stats one on mean and standard deviation of
+    # the last three, mlp puts a hidden layer of 128 before it, lse pools the logits of all
+    # positions by log-sum-exp; None takes the task's.
+    head: Literal["linear", "stats", "mlp", "lse"] | None = None
     # Probability that the head does not see a feature in a training step; None takes the task's.
     dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
     # Epochs without progress on validation before the second phase ends early.

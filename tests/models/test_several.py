@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 
 from headstart.errors import ConfigError
 from headstart.models.backbones import Backbone, load_backbone
-from headstart.models.heads import PooledHead
+from headstart.models.heads import PooledHead, PoolStats
 from headstart.models.network import Network
 from headstart.models.onnx_graph import INPUT, export_onnx
 from headstart.models.several import (
@@ -211,3 +211,23 @@ def test_mistakes_in_the_names_are_said_together() -> None:
     assert twice == "--backbone names resnet18 2 times: once is enough"
     assert "resnet50" in misspelt
     assert empty.endswith("got ''")
+
+
+def test_for_the_head_of_statistics_each_member_gives_its_own(
+    members: Sequence[Backbone], pictures: torch.Tensor
+) -> None:
+    alone = members[0]
+    backbone = beside([alone, members[2]], statistics=True)
+    head = PooledHead(backbone.outputs, 3, HeadOptions("stats"))
+    pixels = pictures.permute(0, 3, 1, 2).float()
+    with torch.inference_mode():
+        maps = backbone.eval().run(pixels)
+        wanted = [PoolStats()(m.eval().maps(pixels)[-3:]) for m in (alone, members[2])]
+    torch.testing.assert_close(maps, torch.cat(wanted, dim=1)[:, :, None, None])
+    assert head.linear.in_features == backbone.outputs[0].channels == maps.shape[1]
+    torch.testing.assert_close(head.reduce((maps,)), torch.cat(wanted, dim=1))
+
+
+def test_features_of_the_head_of_statistics_are_stored_apart(members: Sequence[Backbone]) -> None:
+    pair = members[:2]
+    assert beside(pair).weights_key != beside(pair, statistics=True).weights_key

@@ -635,7 +635,7 @@ def test_the_head_starts_at_the_prevalence() -> None:
 
 def test_by_default_every_position_is_asked_and_starts_at_the_prevalence() -> None:
     kind, *others = LEARNER.defaults(SCHEMA).heads
-    assert (kind, others) == ("lse", ["linear", "mlp"])
+    assert (kind, others) == ("lse", ["linear", "stats", "mlp"])
     made = LEARNER.head(STAGES, SCHEMA, [(1, 0, 1)] * 3, HeadOptions("lse"))
     assert isinstance(made, LseHead)
     raw = made.eval()(tuple(torch.rand(2, stage.channels, 2, 2) for stage in STAGES))

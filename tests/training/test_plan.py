@@ -14,7 +14,7 @@ from headstart.errors import ConfigError, RunError
 from headstart.models.backbones import load_backbone
 from headstart.models.heads import PooledHead
 from headstart.models.network import Network
-from headstart.tasks.learning import HeadOptions, TaskDefaults
+from headstart.tasks.learning import HeadKind, HeadOptions, TaskDefaults
 from headstart.training import engines
 from headstart.training import plan as plan_module
 from headstart.training.budget import affordable_size
@@ -178,6 +178,36 @@ def test_a_head_without_a_convex_start_trains_longer_before_the_stages() -> None
     head = PooledHead(backbone.outputs, 3, HeadOptions("mlp"))
     plan = make_plan(config(), manifest(), Network(backbone, head).eval())
     assert (plan.freeze_epochs, plan.epochs) == (DEFAULTS.epochs, DEFAULTS.epochs)
+
+
+def test_a_solved_head_is_not_trained_alone_unless_asked_or_going_on(tmp_path: Path) -> None:
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    network = Network(backbone, PooledHead(backbone.outputs, 3, HeadOptions("stats")))
+    features = config(strategy="features")
+    plan = make_plan(features, manifest(), network, Prices(1.0))
+    assert (plan.freeze_epochs, plan.epochs) == (0, 0)
+    assert "the head, solved at once" in plan.describe()
+    assert make_plan(config(), manifest(), network, Prices(1.0)).freeze_epochs == 0
+    asked = config(strategy="features", freeze_epochs=2)
+    assert make_plan(asked, manifest(), network, Prices(1.0)).freeze_epochs == 2
+    budget = config(strategy="features", budget=1e6)
+    assert make_plan(budget, manifest(), network, Prices(1.0)).freeze_epochs == 0
+    later = config(strategy="features", start_from=tmp_path)
+    assert make_plan(later, manifest(), network, Prices(1.0)).freeze_epochs > 0
+
+
+@pytest.mark.parametrize("kind", ["linear", "stats", "mlp"])
+def test_a_head_that_no_epoch_trains_must_be_solvable(kind: HeadKind, tmp_path: Path) -> None:
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    network = Network(backbone, PooledHead(backbone.outputs, 3, HeadOptions(kind)))
+    asked = config(strategy="features", freeze_epochs=0)
+    later = config(strategy="features", freeze_epochs=0, start_from=tmp_path)
+    refused = [later, asked] if kind == "mlp" else [later]
+    for one in refused:
+        with pytest.raises(ConfigError, match="--freeze-epochs must be at least 1"):
+            make_plan(one, manifest(), network, Prices(1.0))
+    if kind != "mlp":
+        assert make_plan(asked, manifest(), network, Prices(1.0)).freeze_epochs == 0
 
 
 def test_a_stage_that_does_not_exist_is_refused(network: Network) -> None:

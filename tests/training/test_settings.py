@@ -58,7 +58,12 @@ def test_what_is_asked_in_a_mirror_is_trained_there(
         ("classification", None, {"cutmix": 1.0}, "--cutmix must be 0, got 1.0"),
         ("keypoints", POINTS, {"cutmix": 1.0, "strategy": "full"}, "--cutmix must be 0, got 1.0"),
         ("keypoints", POINTS, {"head": "mlp"}, "--head must be linear, got 'mlp'"),
-        ("classification", None, {"head": "lse"}, "--head must be linear or mlp, got 'lse'"),
+        (
+            "classification",
+            None,
+            {"head": "lse"},
+            "--head must be linear or stats or mlp, got 'lse'",
+        ),
         ("keypoints", POINTS, {"flip": "both"}, "--flip must be none, got 'both'"),
         ("keypoints", POINTS, {"tta": "horizontal"}, "--tta must be none, got 'horizontal'"),
         (

@@ -137,7 +137,7 @@ def train(
     mixup: Annotated[float | None, typer.Option(help="Mix pictures, Beta(X, X).")] = None,
     cutmix: Annotated[float | None, typer.Option(help="The same in rectangles.")] = None,
     sampler: Annotated[str | None, typer.Option(help="uniform or balanced.")] = None,
-    head: Annotated[str | None, typer.Option(help="linear, mlp or lse.")] = None,
+    head: Annotated[str | None, typer.Option(help="linear, stats, mlp or lse.")] = None,
     steps_per_epoch: Annotated[int | None, typer.Option(help="Instead of all pictures.")] = None,
     keep_checkpoints: Annotated[str | None, typer.Option(help="best or all.")] = None,
     quantize_aware: QuantizeAware = None,

@@ -26,7 +26,8 @@ def rebuild(folder: Path, description: ModelDescription) -> Deployed:
         ModelError: the weights were altered, or fit no network that this version builds.
     """
     state = load(checked_bytes(folder, description, WEIGHTS))
-    backbone = load_backbones(description.backbone.split(","), pretrained=False)
+    names = description.backbone.split(",")
+    backbone = load_backbones(names, pretrained=False, head=description.head)
     return with_state(backbone, state, description, f"{folder / WEIGHTS}")
 
 

@@ -174,7 +174,8 @@ def gather(
     """
     # Before the pictures are read, which can take minutes.
     start = read_start(config)
-    backbone = load_backbones(config.backbones, weights=config.weights)
+    head = config.head or (start.description.head if start is not None else None)
+    backbone = load_backbones(config.backbones, weights=config.weights, head=head)
     with timed("decode"):
         config, manifest, cache = read_data(config, backbone, recorded, progress)
     progress.say(describe_data(manifest))

@@ -228,7 +228,7 @@ def _report(
     """The content of ``report.json``."""
     manifest = inputs.manifest
     name, metric = evaluation.headline
-    epochs = [json.loads(line) for line in inputs.run.journal.read_text().splitlines()]
+    epochs = inputs.run.read_journal()
     out_of_fold = inputs.out_of_fold
     return {
         **metrics,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -111,6 +112,12 @@ class RunFolder:
             found: dict[str, Any] = read_json(self.state)
             return found
         return {"timing_s": {}, "test_openings": 0}
+
+    def read_journal(self) -> list[dict[str, Any]]:
+        """What every epoch recorded; nothing where a head was solved and no epoch trained."""
+        if not self.journal.is_file():
+            return []
+        return [json.loads(line) for line in self.journal.read_text().splitlines()]
 
     @contextlib.contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -95,10 +95,14 @@ class Backbone(nn.Module):
 
     def run(self, pixels: torch.Tensor) -> torch.Tensor:
         """The last feature map of RGB pictures (n, 3, h, w), float32 from 0 to 255."""
-        features = self._standardised(pixels)
+        return self.maps(pixels)[-1]
+
+    def maps(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The map of every stage, in order; ``pixels`` as for ``run``."""
+        found = [self._standardised(pixels)]
         for stage in self.stages:
-            features = stage(features)
-        return features
+            found.append(stage(found[-1]))
+        return tuple(found[1:])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The last feature map (n, c, h/32, w/32) of uint8 RGB pictures (n, h, w, 3)."""

@@ -17,6 +17,16 @@ HIDDEN = 128
 SHARPNESS = 10.0
 """Of log-sum-exp pooling, between the mean (0) and the maximum of all positions."""
 
+STATS_STAGES = 3
+"""Last stages whose maps the head ``stats`` takes."""
+
+STATS_SPREAD = 0.4
+"""Standard deviation of its features over the channels of one map: about that of pooled features,
+so that the penalty of a convex start means the same for both."""
+
+STATS_EPSILON = 1e-6
+"""Added to a variance over positions before its root, whose slope at zero is infinite."""
+
 Maps = tuple[torch.Tensor, ...]
 """Feature maps (n, channels, height, width), from early to late."""
 
@@ -30,12 +40,14 @@ class Head(nn.Module):
             ``predict`` needs the maps themselves.
         predict: the part that learns.
         convex: whether the best weights of ``predict`` are the solution of a convex problem.
+        solved: whether that solution is not improved by training the head alone after it.
     """
 
     taps: tuple[int, ...]
     reduce: nn.Module | None
     predict: nn.Module
     convex: bool = False
+    solved: bool = False
 
     @property
     def summary(self) -> nn.Module | None:
@@ -68,22 +80,58 @@ class PoolLast(nn.Module):
         return maps[-1].float().mean(dim=(2, 3))
 
 
+class PoolStats(nn.Module):
+    """Mean and standard deviation over the positions of every map, normalised.
+
+    From maps (n, c, h, w) of any sizes to (n, twice the channels of all). The standard deviation
+    tells what a mean over the whole picture hides: that something is strong in a few places.
+    Statistics pooling is D. Snyder et al., X-vectors, ICASSP 2018. Each map's means, and each map's
+    deviations, are normalised over the channels of one picture (J. L. Ba et al., Layer
+    normalization, arXiv 1607.06450): stages differ in scale, and none may drown the others.
+    """
+
+    def forward(self, maps: Maps) -> torch.Tensor:
+        """Sums in float32: stored maps are float16."""
+        found = []
+        for each in maps:
+            flat = each.float().flatten(2)
+            mean = flat.mean(dim=2)
+            variance = (flat - mean.unsqueeze(2)).square().mean(dim=2)
+            found += [mean, (variance + STATS_EPSILON).sqrt()]
+        return torch.cat([STATS_SPREAD * _normalised(values) for values in found], dim=1)
+
+
+def _normalised(values: torch.Tensor) -> torch.Tensor:
+    """Mean 0 and variance 1 over the channels: (n, c)."""
+    return nn.functional.layer_norm(values, values.shape[1:])
+
+
+def last_taps(stages: Sequence[Stage]) -> tuple[int, ...]:
+    """The stages whose maps ``PoolStats`` takes."""
+    return tuple(range(len(stages))[-STATS_STAGES:])
+
+
 class PooledHead(Head):
-    """Global average pooling, then one linear layer or a small network: raw outputs (n, outputs).
+    """Pooling over the positions, then one linear layer or a small network: raw (n, outputs).
 
     Args:
-        stages: of the backbone; the last one is pooled.
+        stages: of the backbone; the last one is pooled, or the last ones.
         outputs: raw outputs a picture.
-        options: ``linear`` is dropout and one layer; ``mlp`` is normalisation, dropout, a hidden
-            layer of 128, ReLU, normalisation, dropout and a layer.
+        options: ``linear`` is the mean of the last map, dropout and one layer; ``stats`` the same
+            on the mean and standard deviation of the last maps; ``mlp`` is the mean of the last
+            map, normalisation, dropout, a hidden layer of 128, ReLU, normalisation, dropout and a
+            layer.
     """
 
     def __init__(self, stages: Sequence[Stage], outputs: int, options: HeadOptions) -> None:
         super().__init__()
-        self.taps = (len(stages) - 1,)
-        self.reduce = PoolLast()
-        self.convex = options.kind == "linear"
-        features = stages[-1].channels
+        # Several backbones are one stage, which has pooled its members' maps itself.
+        statistics = options.kind == "stats" and len(stages) > 1
+        self.taps = last_taps(stages) if statistics else (len(stages) - 1,)
+        self.reduce = PoolStats() if statistics else PoolLast()
+        self.convex = options.kind != "mlp"
+        self.solved = options.kind == "stats"
+        features = sum(stages[tap].channels for tap in self.taps) * (2 if statistics else 1)
         hidden: list[nn.Module] = []
         if not self.convex:
             hidden = [

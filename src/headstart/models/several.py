@@ -10,6 +10,7 @@ from torch import nn
 
 from headstart.errors import ConfigError
 from headstart.models.backbones import Backbone, BackboneInfo, backbone_info, load_backbone
+from headstart.models.heads import PoolLast, PoolStats, last_taps
 from headstart.storage import content_key
 from headstart.types import Size, Stage
 
@@ -33,7 +34,11 @@ def check_backbones(names: Sequence[str]) -> None:
 
 
 def load_backbones(
-    names: Sequence[str], *, pretrained: bool = True, weights: str | None = None
+    names: Sequence[str],
+    *,
+    pretrained: bool = True,
+    weights: str | None = None,
+    head: str | None = None,
 ) -> Backbone:
     """Builds one backbone, or one that is made of several.
 
@@ -42,6 +47,7 @@ def load_backbones(
         pretrained: whether to load pretrained weights; else they are random.
         weights: path of a file with the weights of the only backbone, or ``NAME=FILE`` for any of
             several, separated by commas; the others take the usual ones.
+        head: kind of the head. Several are pooled as it wants it before it sees them.
 
     Raises:
         ConfigError: a name is unknown, a network cannot be used, or there are no weights.
@@ -49,7 +55,7 @@ def load_backbones(
     """
     files = _files(names, weights)
     found = [load_backbone(name, pretrained=pretrained, file=files.get(name)) for name in names]
-    return found[0] if len(found) == 1 else beside(found)
+    return found[0] if len(found) == 1 else beside(found, statistics=head == "stats")
 
 
 def own_size(backbone: Backbone) -> Size | None:
@@ -61,14 +67,15 @@ def own_size(backbone: Backbone) -> Size | None:
     return (side, side) if backbone.info.members else None
 
 
-def beside(members: Sequence[Backbone]) -> Backbone:
+def beside(members: Sequence[Backbone], *, statistics: bool = False) -> Backbone:
     """One backbone of a single stage, in which all members see the same picture.
 
     Args:
         members: at least two.
+        statistics: see ``SideBySide``.
     """
     infos = tuple(member.info for member in members)
-    stage = SideBySide(members)
+    stage = SideBySide(members, statistics=statistics)
     info = BackboneInfo(
         name=",".join(found.name for found in infos),
         timm_name="",
@@ -81,7 +88,9 @@ def beside(members: Sequence[Backbone]) -> Backbone:
         side=stage.side,
         members=infos,
     )
-    key = content_key(*(member.weights_key for member in members))
+    # Other features have another key.
+    pooling = ("stats",) if statistics else ()
+    key = content_key(*(member.weights_key for member in members), *pooling)
     return Backbone(info, [stage], [stage.output], key).eval()
 
 
@@ -93,14 +102,20 @@ class SideBySide(nn.Module):
 
     Args:
         members: the backbones.
+        statistics: whether ``PoolStats`` pools the last maps of each, or the mean of the last one.
 
     Attributes:
         side: the largest side, in pixels.
         output: what comes out: channels of all, at a single position.
     """
 
-    def __init__(self, members: Sequence[Backbone]) -> None:
+    def __init__(self, members: Sequence[Backbone], *, statistics: bool = False) -> None:
         super().__init__()
+        self._pool = PoolStats() if statistics else PoolLast()
+        self._taps = [
+            last_taps(member.outputs) if statistics else (len(member.outputs) - 1,)
+            for member in members
+        ]
         self.members = nn.ModuleList(members)
         self.side = max(member.info.side for member in members)
         self._shares = [member.info.side / self.side for member in members]
@@ -108,18 +123,22 @@ class SideBySide(nn.Module):
             sum(stage.multiply_adds for stage in member.outputs) * share**2
             for member, share in zip(members, self._shares, strict=True)
         ]
-        channels = sum(member.outputs[-1].channels for member in members)
+        channels = sum(
+            member.outputs[tap].channels
+            for member, taps in zip(members, self._taps, strict=True)
+            for tap in taps
+        ) * (2 if statistics else 1)
         self.output = Stage(channels, self.side, sum(work))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """From RGB pictures (n, 3, h, w), float32 from 0 to 255, to (n, channels, 1, 1)."""
         height, width = pixels.shape[2:]
         pooled = []
-        for member, share in zip(self.members, self._shares, strict=True):
+        for member, share, taps in zip(self.members, self._shares, self._taps, strict=True):
             seen = shrink(pixels, (round(height * share), round(width * share)))
-            features = member.run(seen)  # type: ignore[operator]  # each is a Backbone
-            pooled.append(features.float().mean(dim=(2, 3), keepdim=True))
-        return torch.cat(pooled, dim=1)
+            maps = member.maps(seen)  # type: ignore[operator]  # each is a Backbone
+            pooled.append(self._pool(tuple(maps[tap] for tap in taps)))
+        return torch.cat(pooled, dim=1)[:, :, None, None]
 
 
 def shrink(pixels: torch.Tensor, size: Size) -> torch.Tensor:

@@ -10,7 +10,7 @@ from headstart.types import Size
 if TYPE_CHECKING:
     import torch
 
-HeadKind = Literal["linear", "mlp", "lse"]
+HeadKind = Literal["linear", "stats", "mlp", "lse"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TaskDefaults:
     augment: Literal["light", "standard"] = "standard"
     may_mirror: bool = True
     pooled: bool = True
-    heads: tuple[HeadKind, ...] = ("linear", "mlp")
+    heads: tuple[HeadKind, ...] = ("linear", "stats", "mlp")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,8 +94,9 @@ class HeadOptions:
     """What the person chose about the head.
 
     Attributes:
-        kind: one of the task's ``heads``: ``linear``, ``mlp`` with one hidden layer, or ``lse``,
-            which pools what every position says instead of what it is.
+        kind: one of the task's ``heads``: ``linear``, ``stats`` on standard deviations, too,
+            ``mlp`` with one hidden layer, or ``lse``, which pools what every position says instead
+            of what it is.
         dropout: probability of dropping a feature.
     """
 

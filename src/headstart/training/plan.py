@@ -200,7 +200,7 @@ class Plan:
             f"Plan ({self.strategy}): frozen are {frozen}{once}\n"
             f"  views  {self.views} augmented + 1 plain of {seen}, "
             f"{stored}{self.shortened}\n"
-            f"  train  {', then '.join(phases) or 'nothing'}\n"
+            f"  train  {', then '.join(phases) or 'the head, solved at once'}\n"
             f"  time   about {total:.0f} s ({steps}){within}"
         )
 
@@ -249,6 +249,8 @@ def make_plan(
             for name, value in choice.settings().items()
             if name not in config.model_fields_set or getattr(config, name) is None
         }
+        if network.head.solved:
+            update.pop("freeze_epochs", None)
         plan = planned(config.model_copy(update=update))
         if sum(plan.expected_seconds.values()) <= SAFETY * config.budget - spent():
             return dataclasses.replace(plan, budget=config.budget)
@@ -304,7 +306,9 @@ def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> di
         # features an epoch costs next to nothing.
         alone = features_only or network.head.reduce is not None
         longer = alone and not network.head.convex
-        freeze_epochs = defaults.epochs if longer else defaults.freeze_epochs
+        # What continues an earlier model keeps its head, which has to learn the new pictures.
+        solved = network.head.solved and config.start_from is None
+        freeze_epochs = defaults.epochs if longer else 0 if solved else defaults.freeze_epochs
     epochs = 0 if features_only else config.epochs or defaults.epochs
     return {
         "epochs": epochs,
@@ -328,6 +332,12 @@ def _check(config: TrainConfig, network: Network) -> None:
         problems.append(
             "--quantize-aware goes on with the last stages, and --strategy features trains none: "
             "leave one of them out"
+        )
+    solvable = network.head.convex and config.start_from is None
+    if config.strategy == "features" and config.freeze_epochs == 0 and not solvable:
+        problems.append(
+            "--freeze-epochs must be at least 1 with --strategy features, got 0: only a new head "
+            "of one layer (--head linear or stats) can be solved without epochs"
         )
     if problems:
         raise ConfigError(problems)

@@ -97,7 +97,7 @@ class MultilabelLearner(TaskLearner):
             augment="light",
             max_views=6,
             dropout=0.5,
-            heads=("lse", "linear", "mlp"),
+            heads=("lse", "linear", "stats", "mlp"),
         )
 
     def head(
