@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runner.peers import LARGER
+from runner.peers import HELD
 from runner.results import Run, by_variant, final_accuracy, median_time_to
 
 SPEEDUP = 20.0
@@ -50,12 +50,11 @@ def accuracy_checks(runs: Sequence[Run], target: float) -> list[Check]:
         found.append(check(what, theirs / seconds, SPEEDUP, most=False, form=".1f", bound=bound))
     elif theirs:
         found.append(check(f"headstart reaches {target:.0%}", 0.0, 1.0, most=False, form=".0f"))
-    larger = groups.get(("headstart", LARGER), [])
-    return [
-        *found,
-        *_rival_checks(ours, groups),
-        *(_rival_checks(larger, groups, f"{LARGER}: ") if larger else []),
-    ]
+    found += _rival_checks(ours, groups)
+    for variant in HELD:
+        held = groups.get(("headstart", variant), [])
+        found += _rival_checks(held, groups, f"{variant}: ") if held else []
+    return found
 
 
 def _shortest(

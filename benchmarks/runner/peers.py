@@ -47,7 +47,9 @@ class Peer:
 
 
 LARGER = "larger input"
-"""A variant of headstart that is held against the small rival, too."""
+STATS = "statistics, head alone"
+HELD = (LARGER, STATS)
+"""Variants of headstart that are held against the small rival, too."""
 
 PEERS: Mapping[str, Peer] = {
     # The head alone is the short way to a model that is nearly as good, without augmented views the
@@ -59,6 +61,8 @@ PEERS: Mapping[str, Peer] = {
             LARGER: {"image_size": 320, "train_size": 288},
             "features": {"strategy": "features"},
             "features, plain views": {"strategy": "features", "views": 0},
+            STATS: {"strategy": "features", "head": "stats"},
+            "statistics, plain views": {"strategy": "features", "head": "stats", "views": 0},
         },
         ("default", "features"),
         repeat_all=True,

@@ -94,10 +94,11 @@ class PoolStats(nn.Module):
         """Sums in float32: stored maps are float16."""
         found = []
         for each in maps:
-            flat = each.float().flatten(2)
-            mean = flat.mean(dim=2)
-            variance = (flat - mean.unsqueeze(2)).square().mean(dim=2)
-            found += [mean, (variance + STATS_EPSILON).sqrt()]
+            # No reshape: a graph of one would be bound to the number of pictures.
+            values = each.float()
+            mean = values.mean(dim=(2, 3), keepdim=True)
+            variance = (values - mean).square().mean(dim=(2, 3))
+            found += [mean[:, :, 0, 0], (variance + STATS_EPSILON).sqrt()]
         return torch.cat([STATS_SPREAD * _normalised(values) for values in found], dim=1)
 
 
