@@ -48,8 +48,7 @@ class Peer:
 
 LARGER = "larger input"
 STATS = "statistics, head alone"
-LARGER_STATS = "statistics, larger input"
-HELD = (LARGER, STATS, LARGER_STATS)
+HELD = (LARGER, STATS)
 """Variants of headstart that are held against the small rival, too."""
 
 PEERS: Mapping[str, Peer] = {
@@ -63,7 +62,6 @@ PEERS: Mapping[str, Peer] = {
             "features": {"strategy": "features"},
             "features, plain views": {"strategy": "features", "views": 0},
             STATS: {"strategy": "features", "head": "stats"},
-            LARGER_STATS: {"strategy": "features", "head": "stats", "image_size": 320},
             "statistics, plain views": {"strategy": "features", "head": "stats", "views": 0},
         },
         ("default", "features"),
