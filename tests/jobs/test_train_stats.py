@@ -25,6 +25,11 @@ LESS: dict[str, Any] = {"image_size": 64, "batch_size": 12, "views": 1}
 SETTINGS: dict[str, Any] = {**LESS, "head": "stats"}
 
 
+def own_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A loss of the person's own."""
+    return torch.nn.functional.cross_entropy(outputs, targets)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_class_folders(tmp_path_factory.mktemp("data") / "photos", 20)
@@ -94,6 +99,31 @@ def test_two_backbones_and_a_run_that_goes_on_from_them(data: Path, tmp_path: Pa
     later = headstart.train(more, out=tmp_path / "later", start_from=first.model, **LESS)
     assert weights_of(later) == weights_of(first)
     check(later, data)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"sampler": "balanced"},
+        {"mixup": 0.2},
+        {"label_smoothing": 0.0},
+        {"dropout": 0.1},
+        {"loss_function": own_loss},
+    ],
+    ids=lambda asked: next(iter(asked)),
+)
+def test_what_a_solution_leaves_out_is_trained(
+    data: Path, tmp_path: Path, asked: dict[str, Any]
+) -> None:
+    run = headstart.train(data, out=tmp_path / "run", strategy="features", **SETTINGS, **asked).run
+    assert read_json(run / "plan.json")["freeze_epochs"] > 0
+
+
+def test_no_rate_is_looked_for_where_nothing_trains(data: Path) -> None:
+    with pytest.raises(ConfigError, match="no learning rate is needed"):
+        headstart.lr_find(data, strategy="features", **SETTINGS)
+    found = headstart.lr_find(data, strategy="features", freeze_epochs=2, **SETTINGS)
+    assert found.setting == "head_lr"
 
 
 def test_a_head_that_nothing_would_train_is_refused(data: Path, tmp_path: Path) -> None:

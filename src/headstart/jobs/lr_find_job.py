@@ -17,6 +17,7 @@ from headstart.jobs.material import checked_config, gather, prepare_views
 from headstart.progress import Progress
 from headstart.storage import cache_dir, write_text
 from headstart.training.custom import Custom
+from headstart.training.plan import Plan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,7 @@ def find_lr(
         in_use.callback(material.images.close)
         probe = material.probe()
         plan = material.plan(probe, lambda: time.perf_counter() - began)
+        _check(plan)
         views = prepare_views(material, plan, probe, progress)
         in_use.callback(views.close)
         del probe
@@ -79,3 +81,12 @@ def find_lr(
         drawn = log_curve(curve.rates, curve.losses, curve.suggestion, setting, "training loss")
         write_text(plot, drawn)
     return LrFindResult(curve.suggestion, setting, default, curve.rates, curve.losses, plot)
+
+
+def _check(plan: Plan) -> None:
+    if not plan.epochs and not plan.freeze_epochs:
+        problem = (
+            "no learning rate is needed: with these settings the head is solved at once, and "
+            "nothing trains (--freeze-epochs lets it train after that)"
+        )
+        raise ConfigError([problem])

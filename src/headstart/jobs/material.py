@@ -44,7 +44,7 @@ from headstart.training.features import StoredViews
 from headstart.training.phases import Phases
 from headstart.training.plan import Plan, make_plan
 from headstart.training.probe import Probe, seconds_per_picture
-from headstart.training.settings import settle, settled, suit_backbones
+from headstart.training.settings import asks_for_epochs, settle, settled, suit_backbones
 from headstart.training.views import PLAIN, LiveViews, MovingTargets, SideViews, View, ViewMaker
 from headstart.types import Manifest, Size
 
@@ -183,6 +183,10 @@ def gather(
     if start is not None:
         manifest = without_leaks(manifest, start)
     network, initialised = _build(config, manifest, backbone, start)
+    # What goes on from an earlier model keeps its head, which has to learn the new pictures.
+    wanted = asks_for_epochs(config, tasks.learner(manifest.task), manifest.schema)
+    if start is not None or custom.loss_function is not None or wanted:
+        network.head.solved = False
     preprocess = preprocess_of(config, manifest)
     maker, val_maker = (
         view_maker(config, manifest, size, custom)

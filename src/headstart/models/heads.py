@@ -40,7 +40,8 @@ class Head(nn.Module):
             ``predict`` needs the maps themselves.
         predict: the part that learns.
         convex: whether the best weights of ``predict`` are the solution of a convex problem.
-        solved: whether that solution is not improved by training the head alone after it.
+        solved: whether that solution is the end where the head trains alone, because epochs after
+            it do not improve it.
     """
 
     taps: tuple[int, ...]

@@ -306,9 +306,9 @@ def _epochs(config: TrainConfig, network: Network, defaults: TaskDefaults) -> di
         # features an epoch costs next to nothing.
         alone = features_only or network.head.reduce is not None
         longer = alone and not network.head.convex
-        # What continues an earlier model keeps its head, which has to learn the new pictures.
-        solved = network.head.solved and config.start_from is None
-        freeze_epochs = defaults.epochs if longer else 0 if solved else defaults.freeze_epochs
+        freeze_epochs = defaults.epochs if longer else defaults.freeze_epochs
+        if network.head.solved:
+            freeze_epochs = 0
     epochs = 0 if features_only else config.epochs or defaults.epochs
     return {
         "epochs": epochs,

@@ -87,6 +87,18 @@ def settle(
     )
 
 
+def asks_for_epochs(config: TrainConfig, learner: TaskLearner, schema: Any) -> bool:
+    """Whether a settled configuration has something that solving a convex head leaves out."""
+    defaults = learner.defaults(schema)
+    return (
+        config.loss != learner.losses[0]
+        or config.label_smoothing != defaults.label_smoothing
+        or config.dropout != defaults.dropout
+        or config.mixup > 0
+        or config.sampler != "uniform"
+    )
+
+
 def _flip(config: TrainConfig, defaults: TaskDefaults) -> str:
     """Mirror images that are trained with: at least those that the model is to answer for."""
     usual = "horizontal" if defaults.may_mirror else "none"
