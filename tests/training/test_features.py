@@ -16,8 +16,9 @@ from exporting.tiny import INFO, tiny_backbone
 from headstart.data import augment
 from headstart.errors import MissingExtraError
 from headstart.models.backbones import Backbone, load_backbone
-from headstart.models.heads import PooledHead
+from headstart.models.heads import PooledHead, PoolLast
 from headstart.models.network import Network, Prefix
+from headstart.models.several import beside
 from headstart.progress import QuietProgress
 from headstart.runtime.preprocess import Preprocess
 from headstart.storage import seed_from
@@ -203,7 +204,14 @@ def test_what_changes_the_maps_has_a_place_of_its_own(small: Small, tmp_path: Pa
     for prefix, preprocess, engine, augmentation in cases:
         stored = store_views(tmp_path, prefix, preprocess, engine, 0, augmentation)
         assert stored.compute([record], small.images, QuietProgress()) == 1
-    assert len(list(tmp_path.glob("views-*/"))) == len(cases)
+    pairs = [beside([tiny_backbone(1), tiny_backbone(2)], statistics=s) for s in (False, True)]
+    for pair in pairs:
+        # As where both go on from one model: its file is their key.
+        pair.weights_key = "start"
+        prefix = Prefix(pair, 1, (0,), PoolLast())
+        stored = store_views(tmp_path, prefix, usual, "torch-float32", 0, STANDARD)
+        assert stored.compute([record], small.images, QuietProgress()) == 1
+    assert len(list(tmp_path.glob("views-*/"))) == len(cases) + len(pairs)
 
 
 def test_values_beyond_float16_are_kept_in_float32(small: Small, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ class StoredViews:
         self._space = content_key(
             prefix.backbone.info.name,
             prefix.backbone.weights_key,
+            # Several backbones pool in more than one way, with the same weights.
+            [stage.channels for stage in prefix.backbone.outputs],
             prefix.count,
             prefix.taps,
             prefix.reduce is not None,
