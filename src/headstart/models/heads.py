@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -108,9 +109,28 @@ def _normalised(values: torch.Tensor) -> torch.Tensor:
     return nn.functional.layer_norm(values, values.shape[1:])
 
 
-def last_taps(stages: Sequence[Stage]) -> tuple[int, ...]:
-    """The stages whose maps ``PoolStats`` takes."""
-    return tuple(range(len(stages))[-STATS_STAGES:])
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+    """How the maps of a backbone become one vector.
+
+    Attributes:
+        taps: the stages whose maps are taken.
+        pool: takes these maps.
+        channels: of the vector.
+    """
+
+    taps: tuple[int, ...]
+    pool: nn.Module
+    channels: int
+
+
+def pooling(stages: Sequence[Stage], *, statistics: bool) -> Pooling:
+    """``PoolStats`` of the last stages of a backbone, or ``PoolLast``."""
+    last = len(stages) - 1
+    if not statistics:
+        return Pooling((last,), PoolLast(), stages[last].channels)
+    taps = tuple(range(len(stages))[-STATS_STAGES:])
+    return Pooling(taps, PoolStats(), 2 * sum(stages[tap].channels for tap in taps))
 
 
 class PooledHead(Head):
@@ -128,12 +148,11 @@ class PooledHead(Head):
     def __init__(self, stages: Sequence[Stage], outputs: int, options: HeadOptions) -> None:
         super().__init__()
         # Several backbones are one stage, which has pooled its members' maps itself.
-        statistics = options.kind == "stats" and len(stages) > 1
-        self.taps = last_taps(stages) if statistics else (len(stages) - 1,)
-        self.reduce = PoolStats() if statistics else PoolLast()
+        pooled = pooling(stages, statistics=options.kind == "stats" and len(stages) > 1)
+        self.taps, self.reduce = pooled.taps, pooled.pool
         self.convex = options.kind != "mlp"
         self.solved = options.kind == "stats"
-        features = sum(stages[tap].channels for tap in self.taps) * (2 if statistics else 1)
+        features = pooled.channels
         hidden: list[nn.Module] = []
         if not self.convex:
             hidden = [

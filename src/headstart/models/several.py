@@ -10,7 +10,7 @@ from torch import nn
 
 from headstart.errors import ConfigError
 from headstart.models.backbones import Backbone, BackboneInfo, backbone_info, load_backbone
-from headstart.models.heads import PoolLast, PoolStats, last_taps
+from headstart.models.heads import pooling
 from headstart.storage import content_key
 from headstart.types import Size, Stage
 
@@ -111,11 +111,7 @@ class SideBySide(nn.Module):
 
     def __init__(self, members: Sequence[Backbone], *, statistics: bool = False) -> None:
         super().__init__()
-        self._pool = PoolStats() if statistics else PoolLast()
-        self._taps = [
-            last_taps(member.outputs) if statistics else (len(member.outputs) - 1,)
-            for member in members
-        ]
+        self._poolings = [pooling(member.outputs, statistics=statistics) for member in members]
         self.members = nn.ModuleList(members)
         self.side = max(member.info.side for member in members)
         self._shares = [member.info.side / self.side for member in members]
@@ -123,21 +119,17 @@ class SideBySide(nn.Module):
             sum(stage.multiply_adds for stage in member.outputs) * share**2
             for member, share in zip(members, self._shares, strict=True)
         ]
-        channels = sum(
-            member.outputs[tap].channels
-            for member, taps in zip(members, self._taps, strict=True)
-            for tap in taps
-        ) * (2 if statistics else 1)
+        channels = sum(each.channels for each in self._poolings)
         self.output = Stage(channels, self.side, sum(work))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """From RGB pictures (n, 3, h, w), float32 from 0 to 255, to (n, channels, 1, 1)."""
         height, width = pixels.shape[2:]
         pooled = []
-        for member, share, taps in zip(self.members, self._shares, self._taps, strict=True):
+        for member, share, how in zip(self.members, self._shares, self._poolings, strict=True):
             seen = shrink(pixels, (round(height * share), round(width * share)))
             maps = member.maps(seen)  # type: ignore[operator]  # each is a Backbone
-            pooled.append(self._pool(tuple(maps[tap] for tap in taps)))
+            pooled.append(how.pool(tuple(maps[tap] for tap in how.taps)))
         return torch.cat(pooled, dim=1)[:, :, None, None]
 
 
