@@ -1,7 +1,7 @@
 """Paired comparisons: the same pictures, weights and test split, in turn, on an idle machine.
 
 Usage: python benchmarks/run.py [DATA] [--only accuracy,cold] [--peers headstart,fastai] [--seeds N]
-                                [--quick] [--smoke]
+                                [--folds K] [--quick] [--smoke]
 
 DATA is a folder with train/ and test/, or a CSV file that names the sides; without it the solar
 cells of the demo are taken, where headstart trains for up to ten minutes. Comparisons:
@@ -113,9 +113,18 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="keep the accuracy runs that are there, run the rest"
     )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        help="of the solar cells, instead of seeds: each cell tests once; a peer's first variant",
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, help="where temporary files go")
     arguments = parser.parse_args()
+    if arguments.folds:
+        if arguments.data is not None or arguments.folds < 2:
+            parser.error("--folds takes a number from 2 on, and the solar cells: leave out DATA")
+        arguments.seeds = arguments.folds
     if arguments.quick:
         arguments.limit = min(arguments.limit or QUICK_LIMIT, QUICK_LIMIT)
         arguments.seeds = arguments.rounds = 1
@@ -206,6 +215,8 @@ def chosen(session: Session, peer: str, runs: Sequence[dict[str, Any]]) -> list[
     mine = [run for run in runs if run["peer"] == peer]
     if session.arguments.smoke:
         return list(dict.fromkeys([next(iter(plan.variants)), list(plan.variants)[-1]]))
+    if session.arguments.folds:
+        return [next(iter(plan.variants))]
     if session.arguments.quick:
         return list(plan.quick or plan.variants)
     if plan.repeat_all or not mine:

@@ -12,11 +12,11 @@ import io
 import os
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 import headstart
 from headstart.jobs.run_folder import RunFolder
@@ -81,22 +81,61 @@ def write_tables(seed: int) -> Path:
         The table with the labels; defective means a probability above 0.5.
     """
     cells = read_cells()
-    strata = [f"{probability > 0.5}{kind}" for _, probability, kind in cells]
-    sides = ["train"] * len(cells)
-    left = list(range(len(cells)))
-    for side, share in (("test", TEST_SHARE), ("val", VAL_SHARE)):
-        left, taken = train_test_split(
-            left, test_size=share, stratify=[strata[at] for at in left], random_state=seed
-        )
+    strata = strata_of(cells)
+    left, test = train_test_split(
+        range(len(cells)), test_size=TEST_SHARE, stratify=strata, random_state=seed
+    )
+    sides = sides_of(strata, left, test, seed)
+    values = [probability for _, probability, _ in cells]
+    rows = zip((image for image, _, _ in cells), values, sides, strict=True)
+    write_csv(DATA / f"defect-probability-{seed}.csv", ("image", "value", "split"), rows)
+    return write_labels(DATA / f"solar-cells-{seed}.csv", cells, sides)
+
+
+def write_fold(number: int, folds: int) -> Path:
+    """Writes the table of one of several splits whose test cells together are all cells.
+
+    Args:
+        number: of the fold, from 0.
+        folds: how many there are; each holds cells of every label and module type alike.
+
+    Returns:
+        The table with the labels.
+    """
+    cells = read_cells()
+    strata = strata_of(cells)
+    rule = StratifiedKFold(folds, shuffle=True, random_state=0)
+    left, test = list(rule.split(strata, strata))[number]
+    sides = sides_of(strata, left, test, number)
+    return write_labels(DATA / f"solar-cells-fold-{number}-of-{folds}.csv", cells, sides)
+
+
+def strata_of(cells: Sequence[tuple[str, float, str]]) -> list[str]:
+    """Label and module type of every cell, in one word."""
+    return [f"{probability > 0.5}{kind}" for _, probability, kind in cells]
+
+
+def sides_of(
+    strata: Sequence[str], left: Sequence[int], test: Sequence[int], seed: int
+) -> list[str]:
+    """The side of every cell; some of those that do not test are for validation."""
+    _, val = train_test_split(
+        left, test_size=VAL_SHARE, stratify=[strata[at] for at in left], random_state=seed
+    )
+    sides = ["train"] * len(strata)
+    for side, taken in (("test", test), ("val", val)):
         for at in taken:
             sides[at] = side
+    return sides
+
+
+def write_labels(
+    table: Path, cells: Sequence[tuple[str, float, str]], sides: Sequence[str]
+) -> Path:
+    """Writes the table with the labels, and returns it."""
     labels = ["defective" if probability > 0.5 else "functional" for _, probability, _ in cells]
     images = [image for image, _, _ in cells]
-    table = DATA / f"solar-cells-{seed}.csv"
     write_csv(table, ("image", "label", "split"), zip(images, labels, sides, strict=True))
-    values = [probability for _, probability, _ in cells]
-    numbers = DATA / f"defect-probability-{seed}.csv"
-    write_csv(numbers, ("image", "value", "split"), zip(images, values, sides, strict=True))
     return table
 
 

@@ -99,5 +99,7 @@ def open_session(arguments: argparse.Namespace, work: Path) -> Session:
         import demo  # type: ignore[import-not-found]
 
         data, name = demo.write_tables, "solar-cells"
+        if folds := arguments.folds:
+            data, name = (lambda seed: demo.write_fold(seed, folds)), "solar-cells-folds"
     weights = work / "tf_efficientnet_lite0.safetensors"
     return Session(arguments, data, name, work, weights, write_weights(weights))

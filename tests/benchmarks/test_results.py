@@ -245,6 +245,7 @@ def test_a_comparison_goes_on_where_it_stopped(
         results=tmp_path,
         data=tmp_path,
         limit=None,
+        folds=None,
         resume=True,
     )
     session = Session(arguments, lambda _: tmp_path, "food", tmp_path, tmp_path / "w", [])
