@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from headstart.data import image_cache
 from headstart.data.image_cache import ImageCache, shrink
-from headstart.types import Size
+from headstart.errors import RunError
+from headstart.types import ImageArray, Size
 from pictures import make_picture
 
 
@@ -41,6 +43,25 @@ def test_pictures_are_stored_in_chunks_as_they_come(
     again = ImageCache(tmp_path, (224, 224))
     for at, picture in enumerate(pixels):
         np.testing.assert_array_equal(again.get(f"key{at}"), picture)
+
+
+def test_a_chunk_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [(f"key{at}", make_picture("stripes", at)) for at in range(5)]
+    monkeypatch.setattr(image_cache, "CHUNK_BYTES", 1)
+    cache = ImageCache(tmp_path, (224, 224))
+    written: list[list[str]] = []
+
+    def put(chunk: Mapping[str, ImageArray]) -> None:
+        if len(written) == 2:
+            raise RunError("the disk is full")
+        written.append(list(chunk))
+
+    monkeypatch.setattr(cache._store, "put", put)
+    with pytest.raises(RunError, match="the disk is full"):
+        cache.add(pictures)
+    assert written == [["key0"], ["key1"]]
 
 
 def test_sizes_do_not_mix(tmp_path: Path) -> None:

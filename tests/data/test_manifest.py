@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headstart.config import DatasetOptions
 from headstart.data.fingerprints import fingerprint
 from headstart.data.image_cache import ImageCache
-from headstart.data.manifest import build_manifest
+from headstart.data.manifest import ParsedData, build_manifest, parse_data
 from headstart.errors import ConfigError, DataError
 from headstart.progress import QuietProgress
-from headstart.types import Manifest
+from headstart.types import SPLITS, Annotation, Manifest
 from pictures import (
     make_picture,
     write_class_folders,
@@ -63,6 +66,39 @@ def test_sides_and_groups_come_from_the_layout(tmp_path: Path) -> None:
         (None, "g1"),
     ]
     assert [record.image for record in manifest.on("train")] == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        (("train", "val", "test"), {"2.png"}),
+        (("train", "test", "test"), {"1.png", "2.png"}),
+        (("train", "val", "val"), {"1.png", "2.png"}),
+        (("train", "", "test"), {"2.png"}),
+        (("train", "train", "train"), set()),
+        (("", "", ""), set()),
+    ],
+)
+def test_the_given_sides_say_what_is_only_tested(
+    tmp_path: Path, sides: Sequence[str], expected: set[str]
+) -> None:
+    for at in range(3):
+        write_picture(tmp_path / f"{at}.png", make_picture("disc", at))
+    rows = [
+        {"image": f"{at}.png", "label": "ab"[at % 2], "split": side}
+        for at, side in enumerate(sides)
+    ]
+    found = parse_data(write_csv(tmp_path, rows)).only_tested()
+    assert {path.name for path in found} == expected
+
+
+def test_a_picture_with_something_on_each_side_is_not_only_tested(tmp_path: Path) -> None:
+    path = write_picture(tmp_path / "0.png", make_picture("disc", 0))
+    things = [(Annotation(path, "0.png", {}, split=side), None) for side in SPLITS]
+    parsed = ParsedData(tmp_path, "", None, DatasetOptions(), tuple(things), (), ())
+    assert parsed.only_tested() == frozenset()
+    tested = dataclasses.replace(parsed, entries=(things[2], things[2]))
+    assert tested.only_tested() == {path}
 
 
 def test_unreadable_pictures_are_named_with_the_reason(picture_folder: Path) -> None:

@@ -97,6 +97,35 @@ def test_a_new_cache_is_filled_from_known_files(tmp_path: Path, paths: list[Path
     assert all(found.pixels_key(path) in cache for path in paths[:4])
 
 
+def test_pictures_that_need_not_be_kept_are_looked_into_all_the_same(
+    tmp_path: Path, paths: list[Path]
+) -> None:
+    paths.append(deep(tmp_path / "deep.png", [[1, 4000]]))
+    broken = tmp_path / "half.png"
+    broken.write_bytes(paths[0].read_bytes()[:200])
+    unkept = {paths[1], paths[-1], broken}
+    cache = ImageCache(tmp_path / "images", (32, 32))
+    found = scan([*paths, broken], cache, QUIET, unkept)
+    assert [path for path in paths[:4] if found.pixels_key(path) not in cache] == [paths[1]]
+    assert found.pixels_key(paths[-1]) not in cache
+    assert found.white_level == 4095
+    assert found.files[paths[1]].error is None
+    assert str(found.files[broken].error).startswith("cannot be decoded")
+    # Wanted after all: what is known of them does not stand in the way.
+    again = scan(paths, cache, QUIET)
+    assert again.pixels_key(paths[1]) in cache
+    assert again.pixels_key(paths[-1]) in cache
+
+
+def test_of_equal_files_one_that_is_kept_is_enough(tmp_path: Path, paths: list[Path]) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(paths[0].read_bytes())
+    cache = ImageCache(tmp_path / "images", (32, 32))
+    scan([copy], None, QUIET)
+    found = scan([copy, paths[0]], cache, QUIET, {copy})
+    assert found.pixels_key(paths[0]) in cache
+
+
 def test_a_file_that_could_not_be_opened_is_tried_again(
     paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from headstart.data.store import ArrayStore
 from headstart.errors import RunError
 from headstart.storage import cache_dir, lock_path
 from headstart.training import engines
-from pictures import write_class_folders
+from pictures import write_class_folders, write_split_folders
 from telling import Telling
 
 SETTINGS: dict[str, Any] = {
@@ -102,6 +102,13 @@ def test_a_search_for_a_rate_lets_go_of_the_cache(
     stores = list_stores(cache_dir())
     assert {store.kind for store in stores} == kinds
     assert not any(store.in_use for store in stores)
+
+
+def test_pictures_that_only_test_leave_no_decoded_copy(tmp_path: Path) -> None:
+    data = write_split_folders(tmp_path / "photos", {"train": 14, "test": 6})
+    headstart.lr_find(data, **SETTINGS)
+    (pictures,) = [store for store in list_stores(cache_dir()) if store.kind == "pictures"]
+    assert pictures.arrays == 3 * 14
 
 
 def test_a_full_disk_stops_a_run_that_can_be_resumed(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from headstart.data.store import ArrayStore
+from headstart.parallel import map_ahead
 from headstart.runtime.images import read_image
 from headstart.types import ImageArray, Size
 
 MARGIN = 8 / 7
 """The cached shorter side is this many times the training size, so that crops stay sharp."""
 
-CHUNK_BYTES = 48_000_000
+CHUNK_BYTES = 32_000_000
+"""Of decoded pictures; two chunks are in memory, of which one is being written from a copy."""
 
 
 class ImageCache:
@@ -53,14 +55,9 @@ class ImageCache:
         return shrink(pixels, self.side)
 
     def add(self, pictures: Iterable[tuple[str, ImageArray]]) -> None:
-        """Stores decoded pictures, in chunks as they come."""
-        chunk: dict[str, ImageArray] = {}
-        for key, pixels in pictures:
-            chunk[key] = pixels
-            if _nbytes(chunk) > CHUNK_BYTES:
-                self._store.put(chunk)
-                chunk = {}
-        self._store.put(chunk)
+        """Stores decoded pictures, in chunks as they come; while one is written, others come."""
+        for _ in map_ahead(self._store.put, _chunks(pictures), threads=1, ahead=1):
+            pass
 
     def close(self) -> None:
         """The cache is not in use any more."""
@@ -75,6 +72,16 @@ def shrink(pixels: ImageArray, side: int) -> ImageArray:
         return pixels
     size = (max(1, round(width * side / shorter)), max(1, round(height * side / shorter)))
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def _chunks(pictures: Iterable[tuple[str, ImageArray]]) -> Iterator[dict[str, ImageArray]]:
+    chunk: dict[str, ImageArray] = {}
+    for key, pixels in pictures:
+        chunk[key] = pixels
+        if _nbytes(chunk) > CHUNK_BYTES:
+            yield chunk
+            chunk = {}
+    yield chunk
 
 
 def _nbytes(chunk: Mapping[str, ImageArray]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from headstart.errors import DataError
 from headstart.progress import Progress
 from headstart.storage import fraction_from
 from headstart.tasks.protocol import TaskSpec
-from headstart.types import Annotation, DataListing, Manifest, Omission, Record
+from headstart.types import Annotation, DataListing, Manifest, Omission, Record, Split
 
 if TYPE_CHECKING:
     from headstart.data.image_cache import ImageCache
@@ -59,6 +59,21 @@ class ParsedData:
     entries: tuple[tuple[Annotation, Any], ...]
     omissions: tuple[Omission, ...]
     notes: tuple[str, ...]
+
+    def only_tested(self) -> frozenset[Path]:
+        """Files that the given sides leave to the test: nothing trains or validates on them."""
+        sides: dict[Path, set[Split | None]] = defaultdict(set)
+        for annotation, _ in self.entries:
+            sides[annotation.path].add(annotation.split)
+        tested = tested_side(set().union(*sides.values()))
+        return frozenset(path for path, found in sides.items() if tested and found == {tested})
+
+
+def tested_side(given: Collection[Split | None]) -> Split | None:
+    """The side whose pictures are the test; None where no given side says which."""
+    if "test" in given:
+        return "test"
+    return "val" if "val" in given and "train" in given else None
 
 
 def parse_data(
@@ -181,6 +196,7 @@ def look_into(
     progress: Progress,
     *,
     across_sides: bool = False,
+    unkept: Collection[Path] = (),
 ) -> Manifest:
     """Opens every picture.
 
@@ -189,6 +205,7 @@ def look_into(
         cache: where decoded pictures are kept; None only checks that they decode.
         progress: shows a bar.
         across_sides: whether copies of a file on several given sides stay, for the split to judge.
+        unkept: files of which the cache keeps nothing, see ``ParsedData.only_tested``.
 
     Returns:
         The manifest; records have a side only where the layout assigns one.
@@ -197,7 +214,8 @@ def look_into(
         DataError: too many pictures are unreadable, or none is left.
     """
     spec = tasks.spec(parsed.task)
-    found = scan([annotation.path for annotation, _ in parsed.entries], cache, progress)
+    paths = [annotation.path for annotation, _ in parsed.entries]
+    found = scan(paths, cache, progress, unkept)
     boxes = Counter(annotation.path for annotation, _ in parsed.entries)
     records: list[Record] = []
     omissions = list(parsed.omissions)

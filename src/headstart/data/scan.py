@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,27 +53,34 @@ class Scan:
         )
 
 
-def scan(paths: Sequence[Path], cache: ImageCache | None, progress: Progress) -> Scan:
+def scan(
+    paths: Sequence[Path],
+    cache: ImageCache | None,
+    progress: Progress,
+    unkept: Collection[Path] = (),
+) -> Scan:
     """Looks into files; those that did not change since the last time are not opened.
 
     Args:
         paths: files to look into.
         cache: where decoded pictures are kept; None only checks that they decode.
         progress: shows a bar when there is work.
+        unkept: those of the files of which it is only checked that they decode.
     """
     with contextlib.closing(FingerprintIndex(cache_dir())) as index:
         known = {path: found for path in paths if (found := index.get(path)) is not None}
-        absent = _not_cached(known.values(), cache)
-        todo = [
-            path
-            for path in dict.fromkeys(paths)
-            if path not in known or known[path].fingerprint in absent
-        ]
+        kept = {path: None if path in unkept else cache for path in paths}
+        absent = _not_cached((found for path, found in known.items() if kept[path]), cache)
+        todo = {
+            path: where
+            for path, where in kept.items()
+            if path not in known or (where and known[path].fingerprint in absent)
+        }
         if todo:
             known.update(_look_into(todo, cache, index, progress))
     result = Scan(known, _white_level(known))
     if cache is not None:
-        cache.add(_deep_pictures(result, cache))
+        cache.add(_deep_pictures(result, cache, unkept))
     return result
 
 
@@ -88,12 +95,15 @@ def measure_some(paths: Sequence[Path]) -> list[Size]:
 
 
 def _look_into(
-    paths: Sequence[Path], cache: ImageCache | None, index: FingerprintIndex, progress: Progress
+    paths: Mapping[Path, ImageCache | None],
+    cache: ImageCache | None,
+    index: FingerprintIndex,
+    progress: Progress,
 ) -> dict[Path, Scanned]:
     """Opens files on all cores, and remembers verdicts and pixels in chunks as they come."""
     known: dict[Path, Scanned] = {}
     with progress.bar("decode", len(paths)) as advance:
-        looked = map_ahead(lambda path: _look(path, cache), paths)
+        looked = map_ahead(lambda item: _look(*item), paths.items())
 
         def finished() -> Iterator[tuple[str, ImageArray]]:
             fresh: list[tuple[Path, Scanned]] = []
@@ -154,9 +164,11 @@ def _white_level(files: dict[Path, Scanned]) -> int:
     return int(2 ** max(8, largest.bit_length()) - 1)
 
 
-def _deep_pictures(result: Scan, cache: ImageCache) -> Iterator[tuple[str, ImageArray]]:
+def _deep_pictures(
+    result: Scan, cache: ImageCache, unkept: Collection[Path]
+) -> Iterator[tuple[str, ImageArray]]:
     for path, found in result.files.items():
-        if found.white is not None and found.error is None:
+        if found.white is not None and found.error is None and path not in unkept:
             key = result.pixels_key(path)
             if key not in cache:
                 yield key, cache.decode(path, result.white_level)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from headstart import tasks
-from headstart.data.manifest import with_splits
+from headstart.data.manifest import tested_side, with_splits
 from headstart.errors import DataError, RunError
 from headstart.storage import content_key, exclusive_lock, fraction_from, state_dir, write_text
 from headstart.types import SPLITS, Manifest, Omission, Record, Split
@@ -117,7 +117,7 @@ def _arranged(
     notes: list[str] = []
     sides = {side for side in given if side is not None}
     rename: dict[Split | None, Split | None] = {}
-    if sides == {"train", "val"}:
+    if tested_side(sides) == "val":
         rename["val"] = "test"
         notes.append(
             "there is no test split: the validation pictures become it, "

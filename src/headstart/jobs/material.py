@@ -262,8 +262,11 @@ def read_data(
         chosen = settle(config, learner, parsed.schema, sizes, size)
     config = chosen.model_copy(update={"task": parsed.task})
     cache = ImageCache(cache_dir(), settled(config.image_size))
-    manifest = look_into(parsed, cache, progress, across_sides=True)
-    cut_regions(manifest.records, cache, preprocess_of(config, manifest), progress)
+    # Scores come from the original files: pictures that only test need no decoded copy.
+    tested = parsed.only_tested()
+    manifest = look_into(parsed, cache, progress, across_sides=True, unkept=tested)
+    seen = [record for record in manifest.records if record.path not in tested]
+    cut_regions(seen, cache, preprocess_of(config, manifest), progress)
     if recorded is not None and recorded.is_file():
         return config, apply_table(manifest, recorded), cache
     twins = near_duplicates(manifest.contents, progress)
