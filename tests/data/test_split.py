@@ -446,6 +446,28 @@ def test_a_run_is_not_resumed_on_other_pictures(tmp_path: Path, change: str) -> 
         apply_table(manifest(records), path)
 
 
+@pytest.mark.parametrize(
+    ("given", "stays"),
+    [(("train", "test"), False), (("train", "val"), False), (("train", None), True)],
+)
+def test_a_run_is_not_resumed_after_a_picture_was_given_to_the_test(
+    tmp_path: Path, given: tuple[Split, Split | None], stays: bool
+) -> None:
+    records = [record("a", split="train"), record("b", split="train"), record("c", split="test")]
+    path = table(tmp_path, manifest(records))
+    first, second = given
+    now = [
+        dataclasses.replace(records[0], split=first),
+        dataclasses.replace(records[1], split=second),
+        dataclasses.replace(records[2], split=second),
+    ]
+    if stays:
+        assert apply_table(manifest(now), path).records == tuple(records)
+        return
+    with pytest.raises(RunError, match=r"b.* is on the train side of .* given to the test now"):
+        apply_table(manifest(now), path)
+
+
 def test_notes_are_kept() -> None:
     before = dataclasses.replace(manifest([record("a")]), notes=("one",))
     assert with_splits(before, [record("b")], "two").notes == ("one", "two")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headstart import tasks
-from headstart.data.manifest import ParsedData, with_splits
+from headstart.data.manifest import ParsedData, tested_side, with_splits
 from headstart.errors import DataError, RunError
 from headstart.types import SPLITS, Manifest, Omission, Split
 
@@ -37,7 +37,8 @@ def apply_table(manifest: Manifest, table: Path) -> Manifest:
     """Gives every record the side that a run recorded; used to resume it.
 
     Raises:
-        RunError: the table is damaged, or pictures were added, removed or changed since.
+        RunError: the table is damaged, or pictures were added, removed or changed since, or given
+            to the test.
     """
     try:
         with table.open(encoding="utf-8", newline="") as file:
@@ -52,10 +53,16 @@ def apply_table(manifest: Manifest, table: Path) -> Manifest:
             f"the pictures changed since {table.parent} was started ({changed[0]} and "
             f"{len(changed) - 1} more): start a new run instead of resuming"
         )
-    records = [
-        dataclasses.replace(record, split=sides[(record.image, record.fingerprint)])
-        for record in manifest.records
-    ]
+    tested = tested_side({record.split for record in manifest.records})
+    records = []
+    for record in manifest.records:
+        side = sides[(record.image, record.fingerprint)]
+        if tested and record.split == tested and side not in ("test", None):
+            raise RunError(
+                f"{record.image} is on the {side} side of {table.parent}, and is given to the test "
+                "now: start a new run instead of resuming"
+            )
+        records.append(dataclasses.replace(record, split=side))
     withheld = tuple(record for record in records if record.split is None)
     manifest = dataclasses.replace(manifest, withheld=withheld)
     return with_splits(manifest, [record for record in records if record.split is not None])
