@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,15 +69,14 @@ def scan(
     """
     with contextlib.closing(FingerprintIndex(cache_dir())) as index:
         known = {path: found for path in paths if (found := index.get(path)) is not None}
-        kept = {path: None if path in unkept else cache for path in paths}
-        absent = _not_cached((found for path, found in known.items() if kept[path]), cache)
-        todo = {
-            path: where
-            for path, where in kept.items()
-            if path not in known or (where and known[path].fingerprint in absent)
-        }
+        absent = _not_cached((found for path, found in known.items() if path not in unkept), cache)
+        todo = [
+            path
+            for path in dict.fromkeys(paths)
+            if path not in known or (path not in unkept and known[path].fingerprint in absent)
+        ]
         if todo:
-            known.update(_look_into(todo, cache, index, progress))
+            known.update(_look_into(todo, cache, index, progress, unkept))
     result = Scan(known, _white_level(known))
     if cache is not None:
         cache.add(_deep_pictures(result, cache, unkept))
@@ -95,15 +94,16 @@ def measure_some(paths: Sequence[Path]) -> list[Size]:
 
 
 def _look_into(
-    paths: Mapping[Path, ImageCache | None],
+    paths: Sequence[Path],
     cache: ImageCache | None,
     index: FingerprintIndex,
     progress: Progress,
+    unkept: Collection[Path],
 ) -> dict[Path, Scanned]:
     """Opens files on all cores, and remembers verdicts and pixels in chunks as they come."""
     known: dict[Path, Scanned] = {}
     with progress.bar("decode", len(paths)) as advance:
-        looked = map_ahead(lambda item: _look(*item), paths.items())
+        looked = map_ahead(lambda path: _look(path, None if path in unkept else cache), paths)
 
         def finished() -> Iterator[tuple[str, ImageArray]]:
             fresh: list[tuple[Path, Scanned]] = []
