@@ -121,7 +121,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, help="where temporary files go")
     arguments = parser.parse_args()
-    if arguments.folds:
+    if arguments.folds is not None:
         if arguments.data is not None or arguments.folds < 2:
             parser.error("--folds takes a number from 2 on, and the solar cells: leave out DATA")
         arguments.seeds = arguments.folds

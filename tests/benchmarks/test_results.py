@@ -287,3 +287,17 @@ def test_a_shortened_comparison_goes_on_from_its_own_file(shortened: str, file: 
 
     arguments = argparse.Namespace(quick=shortened == "quick", smoke=shortened == "smoke")
     assert program.file_name(arguments, {"name": "accuracy-food"}) == file
+
+
+@pytest.mark.parametrize("words", [["--folds", "0"], ["--folds", "1"], ["food", "--folds", "4"]])
+def test_folds_are_of_the_solar_cells_and_at_least_two(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import run as program
+
+    monkeypatch.setattr("sys.argv", ["run.py", *words])
+    with pytest.raises(SystemExit):
+        program.parse()
+    assert "--folds takes a number from 2 on" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["run.py", "--folds", "2"])
+    assert program.parse().seeds == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,14 @@ def test_engines_that_were_measured_are_handed_on(probe: Probe) -> None:
     assert [ours is theirs for ours, theirs in zip(kept, measured, strict=True)] == [1, 0, 1]
 
 
-def test_nothing_is_left_in_the_cache(probe: Probe, small: Small, tmp_path: Path) -> None:
+def test_nothing_is_left_in_the_cache_or_among_temporary_files(
+    probe: Probe, small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = sorted(small.cache.rglob("*"))
     probe.view(KEY)
     assert sorted(small.cache.rglob("*")) == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_step_is_timed_as_it_trains_and_changes_nothing(

@@ -173,7 +173,8 @@ def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
     """Writing the maps of one view, out of those of a batch, in a chunk as long as a run writes."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        store = ArrayStore(Path(folder))
+        # Its lock lies beside it.
+        store = ArrayStore(Path(folder) / "views")
         batches = min(BATCHES_A_CHUNK, max(1, STORED_BYTES // sum(found.nbytes for found in maps)))
         chunk = {
             f"{batch}/{at}#{number}": row
