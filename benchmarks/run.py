@@ -13,6 +13,7 @@ cells of the demo are taken, where headstart trains for up to ten minutes. Compa
   cold        predict on one picture from a cold start
   second      how soon training starts, the first time and with another learning rate
   growth      1,000 to 100,000 generated pictures: time and memory (twenty minutes)
+  decoding    JPEG decoders side by side; only where it is asked for
 
 Results go to benchmarks/results/, tables to docs/reference/benchmarks.md. With --quick every
 comparison but growth runs once, shortened; with --smoke every peer runs on eight generated pictures
@@ -134,7 +135,7 @@ def parse() -> argparse.Namespace:
         arguments.limit, arguments.seeds, arguments.rounds = SMOKE_LIMIT, 1, 1
     if arguments.only is None:
         short = arguments.quick or arguments.data is None
-        left_out = {"growth"} if short else set()
+        left_out = {"growth", "decoding"} if short else {"decoding"}
         arguments.only = [name for name in COMPARISONS if name not in left_out]
         if arguments.smoke:
             arguments.only = ["accuracy"]
@@ -354,6 +355,14 @@ def growth(session: Session) -> dict[str, Any]:
     return simple(session, "growth", *words)
 
 
+def decoding(session: Session) -> dict[str, Any]:
+    """See ``decoding.py``."""
+    words = [str(session.data(0)), "--rounds", str(session.arguments.rounds)]
+    figures = Figures()
+    figures.merge(script("decoding", *words))
+    return figures_result(session, f"decoding-{session.name}", figures)
+
+
 def simple(session: Session, name: str, *words: str) -> dict[str, Any]:
     """A result that is one script's figures."""
     figures = Figures()
@@ -369,6 +378,7 @@ COMPARISONS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "cold": cold,
     "second": second,
     "growth": growth,
+    "decoding": decoding,
 }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import decoding
 import growth
+import numpy as np
 import pytest
+from PIL import Image
 from runner import environments, pictures
 from runner.figures import Figures
 from runner.memory import anonymous_bytes, watching
@@ -146,3 +150,25 @@ def test_figures_of_several_rounds() -> None:
     figures.add("rate", 1.0, "pictures/s")
     figures.merge({"rate": {"values": [3.0, 5.0], "unit": "pictures/s", "form": ".1f"}})
     assert figures.median("rate") == 3.0
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(7, 3), (40, 40), (41, 40), (1750, 1000), (3, 9)])
+def test_decoders_get_some_pictures_of_all_parts(given: int, wanted: int) -> None:
+    paths = [Path(f"{at}.jpg") for at in range(given)]
+    some = decoding.some_of(paths, wanted)
+    assert min(given, wanted) / 2 <= len(some) <= wanted
+    gaps = {paths.index(b) - paths.index(a) for a, b in itertools.pairwise(some)}
+    assert len(gaps) == 1
+    assert len(paths) - paths.index(some[-1]) <= max(gaps)
+
+
+def test_enlarged_pictures_are_as_large_as_a_phone_s(tmp_path: Path) -> None:
+    small = np.zeros((30, 40, 3), np.uint8)
+    small[:, 20:] = 200
+    Image.fromarray(small).save(tmp_path / "small.png")
+    (large,) = decoding.enlarge([tmp_path / "small.png"], tmp_path)
+    with Image.open(large) as picture:
+        assert (picture.format, picture.size) == ("JPEG", decoding.PHONE)
+        pixels = np.asarray(picture.convert("L"), np.float32)
+    assert abs(pixels[:, 3000:].mean() - 200) < 2
+    assert 2 < pixels[:, 3000:].std() < 6

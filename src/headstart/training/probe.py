@@ -32,7 +32,7 @@ from headstart.training.views import ViewMaker
 from headstart.types import Manifest, Size
 
 REPEATS = 3
-ENOUGH = 0.3
+ENOUGH = 0.15
 """Seconds after which nothing is repeated."""
 
 VIEWS = 24
