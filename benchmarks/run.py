@@ -9,6 +9,7 @@ cells of the demo are taken, where headstart trains for up to ten minutes. Compa
   accuracy    accuracy over time, every peer, every seed; where the time goes; memory
   throughput  bulk predict beside its parts, and beside fastai's get_preds
   prefix      storing views beside OpenVINO's own benchmark and its parts
+  steps       training steps: the plain network, and what is left behind each stage
   refit       the head on 10,000 stored features
   cold        predict on one picture from a cold start
   second      how soon training starts, the first time and with another learning rate
@@ -328,6 +329,11 @@ def prefix(session: Session) -> dict[str, Any]:
     return simple(session, "prefix", str(session.data(0)), *words)
 
 
+def steps(session: Session) -> dict[str, Any]:
+    """See ``steps.py``."""
+    return simple(session, "steps", "--rounds", str(session.arguments.rounds))
+
+
 def refit(session: Session) -> dict[str, Any]:
     """See ``refit.py``."""
     return simple(session, "refit", "--rounds", str(session.arguments.rounds))
@@ -374,6 +380,7 @@ COMPARISONS: dict[str, Callable[[Session], dict[str, Any]]] = {
     "accuracy": accuracy,
     "throughput": throughput,
     "prefix": prefix,
+    "steps": steps,
     "refit": refit,
     "cold": cold,
     "second": second,
