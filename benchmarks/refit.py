@@ -39,13 +39,15 @@ def main() -> None:
     arguments = parser.parse_args()
     features, targets = generated(arguments.pictures)
     figures = Figures()
-    with tempfile.TemporaryDirectory() as folder:
-        store = ArrayStore(Path(folder))
+    with tempfile.TemporaryDirectory() as work:
+        # Its lock lies beside it.
+        folder = Path(work) / "features"
+        store = ArrayStore(folder)
         for start in range(0, len(features), CHUNK):
             part = features[start : start + CHUNK].astype(np.float16)
             store.put({f"picture-{start + at}": row for at, row in enumerate(part)})
         for _ in range(arguments.rounds):
-            measure(Path(folder), targets, figures)
+            measure(folder, targets, figures)
     figures.show(as_json=arguments.json)
 
 

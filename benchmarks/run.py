@@ -342,17 +342,13 @@ def refit(session: Session) -> dict[str, Any]:
 def cold(session: Session) -> dict[str, Any]:
     """See ``cold_predict.py``."""
     picture = sides_of(session.data(0))[1][0][0]
-    figures = Figures()
-    figures.merge(script("cold_predict", str(model_of(session)), picture))
-    return figures_result(session, "cold", figures)
+    return simple(session, "cold", str(model_of(session)), picture, program="cold_predict")
 
 
 def second(session: Session) -> dict[str, Any]:
     """See ``second_run.py``."""
     words = [str(session.data(0)), "--rounds", str(session.arguments.rounds)]
-    figures = Figures()
-    figures.merge(script("second_run", *words))
-    return figures_result(session, f"second-{session.name}", figures)
+    return simple(session, f"second-{session.name}", *words, program="second_run")
 
 
 def growth(session: Session) -> dict[str, Any]:
@@ -364,15 +360,13 @@ def growth(session: Session) -> dict[str, Any]:
 def decoding(session: Session) -> dict[str, Any]:
     """See ``decoding.py``."""
     words = [str(session.data(0)), "--rounds", str(session.arguments.rounds)]
-    figures = Figures()
-    figures.merge(script("decoding", *words))
-    return figures_result(session, f"decoding-{session.name}", figures)
+    return simple(session, f"decoding-{session.name}", *words, program="decoding")
 
 
-def simple(session: Session, name: str, *words: str) -> dict[str, Any]:
-    """A result that is one script's figures."""
+def simple(session: Session, name: str, *words: str, program: str = "") -> dict[str, Any]:
+    """A result that is the figures of one script, which has its name unless another is given."""
     figures = Figures()
-    figures.merge(script(name, *words))
+    figures.merge(script(program or name, *words))
     return figures_result(session, name, figures)
 
 

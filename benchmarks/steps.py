@@ -25,6 +25,7 @@ from headstart.models.network import Network, parameter_groups
 from headstart.storage import cpu_count
 from headstart.tasks.learning import HeadOptions
 from headstart.training.devices import has_bfloat16
+from headstart.training.probe import example_maps
 
 BACKBONE = "efficientnet_lite0"
 PLAIN = "the plain network"
@@ -43,15 +44,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(cpu_count())
     torch.manual_seed(0)
-    steps = all_steps()
+    steps = list(all_steps().items())
     figures = Figures()
     for number in range(arguments.rounds):
-        names = list(steps)
-        rates = {
-            name: rate(steps[name], arguments.seconds)
-            for name in (names if number % 2 == 0 else names[::-1])
-        }
-        for name in names:
+        turn = steps if number % 2 == 0 else steps[::-1]
+        rates = {name: rate(step, arguments.seconds) for name, step in turn}
+        for name, _ in steps:
             figures.add(name, rates[name], "pictures/s", ".0f")
     figures.show(as_json=arguments.json)
 
@@ -85,10 +83,7 @@ def plain_step() -> Step:
 def rest_step(network: Network, stage: int) -> Step:
     """On the maps before a stage, as they are stored."""
     prefix, rest = network.split(stage)
-    with torch.inference_mode():
-        found = prefix(torch.zeros((1, SIDE, SIDE, 3), dtype=torch.uint8))
-    # Repeated outside inference mode, because these tensors take part in autograd.
-    maps = tuple(m.repeat(BATCH, *(1 for _ in m.shape[1:])) for m in found)
+    maps = example_maps(prefix, (SIDE, SIDE), BATCH)
     groups = parameter_groups(rest, LR, STAGE_LR_FACTOR, WEIGHT_DECAY)
     return step_of(rest, maps, groups, bfloat16=has_bfloat16())
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,7 @@ FRAME = Frame((24, 32))
 PLACE = Preprocess(TINY_SIZE).place(FRAME.size)
 """How pictures of that size lie in the input: with bars above and below."""
 
-FILES = Path(tempfile.gettempdir()) / f"headstart-contracts-{os.getpid()}"
+FILES = Path(tempfile.gettempdir()) / f"headstart-contracts-{uuid.uuid4().hex}"
 """Not made here: all processes that collect tests import this, and one runs them."""
 
 

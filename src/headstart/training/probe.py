@@ -20,8 +20,9 @@ from headstart.config import TrainConfig
 from headstart.data.image_cache import ImageCache
 from headstart.data.store import ArrayStore
 from headstart.models.folding import folded
+from headstart.models.heads import Maps
 from headstart.models.mirrored import MIRRORED
-from headstart.models.network import Network
+from headstart.models.network import Network, Prefix
 from headstart.runtime.predictor import load_input
 from headstart.runtime.preprocess import Preprocess
 from headstart.training import engines
@@ -134,11 +135,9 @@ class Probe:
 
     def _step(self, stage: int, precision: str) -> float:
         prefix, rest = self._network.split(stage)
-        with torch.inference_mode():
-            found = prefix(torch.zeros((1, *self._maker.preprocess.size, 3), dtype=torch.uint8))
-        # Repeated outside inference mode, because these tensors take part in autograd.
         count = min(self._batch_size, STEP_PICTURES)
-        maps = tuple(m.repeat(count, *(1 for _ in m.shape[1:])).to(self._device) for m in found)
+        found = example_maps(prefix, self._maker.preprocess.size, count)
+        maps = tuple(m.to(self._device) for m in found)
         # A copy: where normalisation learns, a step changes its statistics.
         rest = copy.deepcopy(rest).to(self._device)
         rest.stages.train(self._train_norms)
@@ -167,6 +166,20 @@ class Probe:
         share = 1.0 if has_bfloat16() else RUNTIME_SHARE
         views = 1 + len(MIRRORED[self._tta])
         return reading + views * share * seconds_per_picture(self._network, self._preprocess.size)
+
+
+def example_maps(prefix: Prefix, size: Size, count: int) -> Maps:
+    """What the prefix makes of black pictures, as often as asked for, to train a step on.
+
+    Args:
+        prefix: run once.
+        size: (height, width) of the pictures in pixels.
+        count: length of the batch.
+    """
+    with torch.inference_mode():
+        found = prefix(torch.zeros((1, *size, 3), dtype=torch.uint8))
+    # Repeated outside inference mode, because these tensors take part in autograd.
+    return tuple(m.repeat(count, *(1 for _ in m.shape[1:])) for m in found)
 
 
 def _storing(maps: Sequence[npt.NDArray[Any]]) -> float:
